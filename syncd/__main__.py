@@ -1,0 +1,21 @@
+"""The program's entry. `--version` answers before anything heavy is imported."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Runs the command line and ends the process with its exit code (CONTRACT)."""
+    if sys.argv[1:] == ["--version"]:
+        from syncd import __version__
+
+        print(f"syncd {__version__}")
+        return
+    from syncd.cli.main import run
+
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,583 @@
+"""Carrying a plan out, one write at a time: read again, write, read back, acknowledge (SPEC §3).
+
+Every step that makes something durable stands in this order: the intent (local), the write (remote), the acknowledgement
+with the new shadow (local, one transaction). Killed between any two of them, `settle` finds the intent open and asks the
+target what happened, before anything else is planned.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from itertools import islice
+
+from syncd.fields import NEVER_BLANK
+from syncd.judge import Change, ChangeKind, Ground, read_raw, same_raw, write_raw
+from syncd.model import ABSENT, Agreed, Link, Raw, Record, Side, Value, packed_shadow
+from syncd.plan import OWN_STAMPS_KEPT, NewRow, Update, fingerprint
+from syncd.sides import Lost, NewRecord, Patch, Question, ReadResult, RecordSide, Refused, WriteResult, Written
+from syncd.store import ChangeLine, RefusedWrite, Store, Write, change_line
+from syncd.values import Codec, MoneyCodec, folded
+
+SOURCE_AGE_SECONDS = 5.0  # a batched read of the table is at most this old when a value is copied (SPEC §3.1)
+FIRST_PAUSE_SECONDS = 60.0
+LONGEST_PAUSE_SECONDS = 6 * 3600.0
+KEY_FIELD = "id"
+
+
+class Stopped(Exception):
+    """The program was asked to end; what was begun is finished, the rest is left for the next pass."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was carried out, in records."""
+
+    created: dict[Side, int] = field(default_factory=lambda: {Side.CRM: 0, Side.TABLE: 0})
+    updated: dict[Side, int] = field(default_factory=lambda: {Side.CRM: 0, Side.TABLE: 0})
+    deleted: dict[Side, int] = field(default_factory=lambda: {Side.CRM: 0, Side.TABLE: 0})
+    conflicts: int = 0
+    waiting: int = 0  # somebody was faster: the next pass decides anew
+    refusals: list[str] = field(default_factory=list)
+    suspended: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Work:
+    """What carrying needs: both sides, the ground of the plan, the store, and the clock."""
+
+    ground: Ground
+    sides: Mapping[Side, RecordSide]
+    store: Store
+    pass_id: int | None
+    clock: Callable[[], float]
+    stopping: Callable[[], bool] = lambda: False
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
+    tally: Tally = field(default_factory=Tally)
+    suspended: dict[Side, set[int]] = field(default_factory=lambda: {Side.CRM: set(), Side.TABLE: set()})
+    closed: set[Side] = field(default_factory=set)  # sides that refuse every write in this pass
+    refused_alike: dict[tuple[Side, str], tuple[str, frozenset[int]]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """Field names in order."""
+        return [f.name for f in self.ground.fields]
+
+    def check_stop(self) -> None:
+        """Raises `Stopped` between two writes, never within one."""
+        if self.stopping():
+            raise Stopped
+
+
+def groups(updates: Sequence[Update], size: int) -> Iterator[list[Update]]:
+    """`updates` in lists of `size`."""
+    rest = iter(updates)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+class _Sources:
+    """Reads of the source side, shared by as many updates as one call can name, and used only while they are fresh."""
+
+    def __init__(self, work: Work, side: RecordSide, updates: Sequence[Update]) -> None:
+        self.work, self.side, self.updates = work, side, updates
+        self.results: dict[str, ReadResult] = {}
+        self.read_at = float("-inf")
+
+    def of(self, batch: list[Update], position: int) -> dict[str, ReadResult]:
+        """The sources of `batch`, which starts at `position`; an update that copies no value needs none."""
+        wanted = [update.source_id for update in batch if copies(update)]
+        old = self.work.clock() - self.read_at > SOURCE_AGE_SECONDS
+        if old or any(source_id not in self.results for source_id in wanted):
+            ahead = self.updates[position : position + max(len(batch), self.side.read_batch)]
+            self.read_at = self.work.clock()
+            ids = [update.source_id for update in ahead if copies(update)]
+            self.results = self.side.read(ids) if ids else {}
+        return {source_id: self.results[source_id] for source_id in wanted}
+
+
+def copies(update: Update) -> bool:
+    """Whether a value is copied. A new name of a stage, or a key put back, needs no read of the source (SPEC §3.1)."""
+    return any(change.kind is not ChangeKind.RENAME for change in update.changes)
+
+
+def carry_updates(work: Work, target: Side, updates: Sequence[Update]) -> None:
+    """Carries out all updates of one direction. Raises `SideDown`, `StoreFailed` or `Stopped`; never for a record."""
+    side = work.sides[target]
+    sources = _Sources(work, work.sides[target.other], updates)
+    done = 0
+    for batch in groups(updates, side.write_batch):
+        work.check_stop()
+        if target in work.closed:
+            work.tally.waiting += len(updates) - done
+            return
+        read_sources = sources.of(batch, done)
+        read_targets = side.read([update.target_id for update in batch])
+        ready = []
+        for update in batch:
+            checked = recheck(work, update, read_sources.get(update.source_id), read_targets[update.target_id])
+            if checked is not None:
+                ready.append(checked)
+        if ready:
+            write_updates(work, side, ready)
+        done += len(batch)
+        work.progress(f"writing to {side.label}", done, len(updates))
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An update that passed the second look, with the records it was checked against."""
+
+    update: Update
+    source: Record | None
+    target: Record
+
+
+def recheck(work: Work, update: Update, source: ReadResult | None, target: ReadResult) -> Ready | None:
+    """The part of an update that still holds (SPEC §3.1): source still x and target still u. Where the target holds x
+    already it is adopted; anything else waits for the next pass."""
+    if not isinstance(source, Record) or not isinstance(target, Record):
+        work.tally.waiting += 1
+        return None
+    deal, row = (target, source) if update.target is Side.CRM else (source, target)
+    link = work.store.link(update.deal)
+    if link is None or row.partner not in (None, update.deal):
+        work.tally.waiting += 1
+        return None
+    keep, adopt, held = [], [], False
+    agreed = link.agreed().get("stage")
+    for change in update.changes:
+        if change.index in work.suspended[update.target] or {change.index} & (source.lacks | target.lacks):
+            held = True
+            continue
+        codec = work.ground.codecs[change.index]
+        known = agreed.value if agreed is not None else None
+        if not same_raw(codec, update.target.other, source.raw[change.index], change.source_raw, known):
+            held = True
+        elif same_raw(codec, update.target, target.raw[change.index], change.target_raw, known):
+            keep.append(change)
+        elif read_raw(codec, update.target, target.raw[change.index], known) == change.new:
+            adopt.append(change)
+        else:
+            held = True
+    moved = link if deal is None or deal.stamp is None else advanced(link, deal.stamp, work.clock())
+    if adopt:
+        moved = with_agreed(
+            work, moved, [(change, _pair_raw(update.target, change, source, target)) for change in adopt]
+        )
+    if moved != link:
+        work.store.put_links([moved])
+    work.tally.waiting += held
+    partner = update.partner if row is not None and row.partner is None else None
+    if not keep and partner is None:
+        return None
+    return Ready(replace(update, changes=tuple(keep), partner=partner), source, target)
+
+
+def _pair_raw(target_side: Side, change: Change, source: Record | None, target: Record) -> tuple[Raw, Raw]:
+    """(CRM's raw, table's raw) of a field."""
+    source_raw = source.raw[change.index] if source is not None else change.source_raw
+    target_raw = target.raw[change.index]
+    return (target_raw, source_raw) if target_side is Side.CRM else (source_raw, target_raw)
+
+
+def advanced(link: Link, stamp: float, now: float) -> Link:
+    """The link with its newest stamp moved forward; never back (SPEC §6, P6)."""
+    if link.seen is not None and stamp <= link.seen:
+        return link
+    foreign = link.foreign if stamp in link.own else stamp
+    return replace(link, seen=stamp, seen_at=now, foreign=foreign)
+
+
+def with_agreed(work: Work, link: Link, changes: Sequence[tuple[Change, tuple[Raw, Raw]]]) -> Link:
+    """The link whose shadow holds the new values, with what each side shows for them."""
+    agreed = link.agreed()
+    for change, (crm_raw, table_raw) in changes:
+        name, codec = work.names[change.index], work.ground.codecs[change.index]
+        if name in NEVER_BLANK and codec.has_gap(table_raw):
+            table_raw = None  # a cell is still blank: this raw value must not count as unchanged, it is filled next
+        agreed[name] = Agreed(change.new, crm_raw, table_raw, codec.show(change.new))
+    crm, table, values = packed_shadow(agreed, work.names)
+    return replace(link, crm_raw=crm, table_raw=table, values=values)
+
+
+# --- writing updates -------------------------------------------------------------------------------------------------
+
+
+def _lines(work: Work, update: Update) -> list[ChangeLine]:
+    lines = []
+    for change in update.changes:
+        codec = work.ground.codecs[change.index]
+        old = codec.show(change.old) if isinstance(change.old, str) else ""
+        lines.append(change_line(work.names[change.index], change, old, codec.show(change.new)))
+    if update.partner:
+        why = "the GHL ID of this row was cleared"
+        lines.append(ChangeLine(KEY_FIELD, None, update.partner, "", update.partner, ChangeKind.FILL.value, why))
+    return lines
+
+
+def write_updates(work: Work, side: RecordSide, ready: Sequence[Ready]) -> None:
+    """Intents, one call, acknowledgements."""
+    now = work.clock()
+    with work.store.tx():
+        ids = [
+            work.store.intend(
+                work.pass_id,
+                now,
+                side.side,
+                "update",
+                r.update.deal,
+                r.update.row,
+                r.update.title,
+                _lines(work, r.update),
+            )
+            for r in ready
+        ]
+    patches = [
+        Patch(
+            r.update.target_id,
+            {c.index: write_raw(work.ground.codecs[c.index], side.side, c.new) for c in r.update.changes},
+            partner=r.update.partner,
+        )
+        for r in ready
+    ]
+    results = side.write(patches)
+    for write_id, item, result in zip(ids, ready, results, strict=True):
+        finish_update(work, side, write_id, item, result)
+
+
+def finish_update(work: Work, side: RecordSide, write_id: int, item: Ready, result: WriteResult) -> None:
+    """Acknowledges one write, or keeps why it was refused. A lost one stays open: it is settled by reading."""
+    if isinstance(result, Lost):
+        return
+    if isinstance(result, Refused):
+        refuse(work, side.side, write_id, item.update, result)
+        return
+    ignored = [change for change in item.update.changes if _ignored(work, side.side, change, result.record)]
+    if ignored:
+        names = ", ".join(work.names[change.index] for change in ignored)
+        refuse(work, side.side, write_id, item.update, Refused(f"{side.label} took the write but kept its {names}."))
+        return
+    link = work.store.link(item.update.deal)
+    if link is None:
+        raise RuntimeError(f"the link of {item.update.deal} vanished during its write")
+    with work.store.tx():
+        work.store.put_links([acknowledged(work, side.side, link, item, result.record)])
+        work.store.end(write_id, work.clock(), "done")
+    values = [change for change in item.update.changes if change.kind is not ChangeKind.RENAME]
+    work.tally.updated[side.side] += bool(item.update.changes)
+    work.tally.conflicts += sum(change.kind is ChangeKind.CONFLICT for change in values)
+
+
+def _ignored(work: Work, side: Side, change: Change, record: Record) -> bool:
+    """Whether the server answered yes and still holds the old value (hazard H20)."""
+    if change.index in record.lacks or change.kind is ChangeKind.RENAME:
+        return False
+    reading = read_raw(work.ground.codecs[change.index], side, record.raw[change.index], change.new)
+    return reading != change.new and record.raw[change.index] == change.target_raw
+
+
+def returned_raw(codec: Codec, side: Side, change_new: Value, raw: Raw) -> Raw:
+    """What to remember as the target's raw value after a write: what it returned, where that is our value or the form
+    into which the server puts it. Anything else is a later edit, and must look like one (SPEC §3.3)."""
+    reading = read_raw(codec, side, raw, change_new)
+    if reading == change_new or (isinstance(reading, str) and isinstance(change_new, str)
+                                 and _normalised(codec, change_new, reading)):  # fmt: skip
+        return raw
+    return write_raw(codec, side, change_new)
+
+
+def _normalised(codec: Codec, sent: str, returned: str) -> bool:
+    """Whether `returned` is `sent` as a server may tidy it: other case, cut off, or with fewer decimals."""
+    if isinstance(codec, MoneyCodec):
+        return any(round(Decimal(sent), digits) == Decimal(returned) for digits in range(4))
+    return folded(sent) == folded(returned) or (len(returned) >= 20 and sent.startswith(returned))
+
+
+def acknowledged(work: Work, side: Side, link: Link, item: Ready, record: Record) -> Link:
+    """The link after a write that the server confirmed with `record`."""
+    pairs = []
+    for change in item.update.changes:
+        codec = work.ground.codecs[change.index]
+        lacking = change.index in record.lacks
+        raw = write_raw(codec, side, change.new) if lacking else record.raw[change.index]
+        held = returned_raw(codec, side, change.new, raw)
+        source = item.source.raw[change.index] if item.source is not None else change.source_raw
+        pairs.append((change, (held, source) if side is Side.CRM else (source, held)))
+    link = with_agreed(work, link, pairs)
+    if side is Side.CRM:
+        link = own_write(link, record, [change.index for change in item.update.changes], work.clock())
+    return link
+
+
+def own_write(link: Link, record: Record, indexes: Sequence[int], now: float) -> Link:
+    """Remembers the stamps that our own write set: they date no person's edit (SPEC §2)."""
+    stamps = {record.stamp, *(record.clocks[index] for index in indexes if index < len(record.clocks))}
+    fresh = sorted(stamp for stamp in stamps if stamp is not None and stamp not in link.own)
+    own = (*link.own, *fresh)[-OWN_STAMPS_KEPT:]
+    return advanced(replace(link, own=own), record.stamp, now) if record.stamp is not None else replace(link, own=own)
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
+
+
+def _alike(sentence: str) -> str:
+    """A refusal without what belongs to the record: ids, quoted values, numbers."""
+    return re.sub(r"[“\"'].*?[”\"']|\b[A-Za-z]*\d[\w-]*\b", "…", sentence)
+
+
+def refuse(work: Work, side: Side, write_id: int, update: Update, refused: Refused) -> None:
+    """Keeps a refusal (SPEC §3.7). A record's own is quarantined; what would hit others alike suspends the column."""
+    named = refused.fields or frozenset(change.index for change in update.changes)
+    alike = (side, _alike(refused.sentence))
+    before = work.refused_alike.get(alike)
+    everyone = refused.everyone or before is not None
+    now = work.clock()
+    with work.store.tx():
+        work.store.end(write_id, now, "refused", note=refused.sentence)
+        if before is not None:
+            work.store.clear_refused([(before[0], side)])
+        if not everyone:
+            work.store.put_refused(_refusal(work, side, update, refused.sentence, now))
+    if not everyone:
+        work.refused_alike[alike] = (update.deal, named)
+        work.tally.refusals.append(f"“{update.title}”: {refused.sentence}")
+        return
+    if refused.everyone and not refused.fields:
+        work.closed.add(side)
+    else:
+        work.suspended[side] |= named
+    if refused.sentence not in work.tally.suspended:
+        work.tally.suspended.append(refused.sentence)
+
+
+def _refusal(work: Work, side: Side, update: Update, sentence: str, now: float) -> RefusedWrite:
+    known = {(r.deal, r.side): r for r in work.store.refused()}.get((update.deal, side))
+    tries = known.tries + 1 if known else 1
+    pause = min(FIRST_PAUSE_SECONDS * 2 ** (tries - 1), LONGEST_PAUSE_SECONDS)
+    since = known.since if known else now
+    return RefusedWrite(update.deal, side, sentence, fingerprint(update), update.title, tries, since, now + pause)
+
+
+# --- new rows --------------------------------------------------------------------------------------------------------
+
+
+def carry_new_rows(work: Work, rows: Sequence[NewRow]) -> None:
+    """Makes rows for deals, ten a call. A row that comes back is made from a fresh read of its deal."""
+    side = work.sides[Side.TABLE]
+    done = 0
+    for start in range(0, len(rows), side.write_batch):
+        work.check_stop()
+        if Side.TABLE in work.closed:
+            work.tally.waiting += len(rows) - done
+            return
+        batch = [row for row in rows[start : start + side.write_batch] if not row.again or _still(work, row)]
+        if batch:
+            _write_rows(work, side, batch)
+        done = min(start + side.write_batch, len(rows))
+        work.progress(f"making rows in {side.label}", done, len(rows))
+
+
+def _still(work: Work, row: NewRow) -> bool:
+    """Whether the deal of a row that comes back still holds what was planned; else the next pass makes it."""
+    deal = work.sides[Side.CRM].read([row.deal])[row.deal]
+    same = isinstance(deal, Record) and all(
+        same_raw(work.ground.codecs[index], Side.CRM, deal.raw[index], planned[1], None)
+        for index, planned in row.values.items()
+        if index not in deal.lacks
+    )
+    work.tally.waiting += not same
+    return same
+
+
+def _write_rows(work: Work, side: RecordSide, batch: Sequence[NewRow]) -> None:
+    now = work.clock()
+    with work.store.tx():
+        ids = []
+        for row in batch:
+            lines = [
+                ChangeLine(
+                    work.names[index], None, value, "", work.ground.codecs[index].show(value), "new", row.why, None, raw
+                )
+                for index, (value, raw, _) in row.values.items()
+            ]
+            ids.append(work.store.intend(work.pass_id, now, side.side, "create", row.deal, "", row.title, lines))
+    records = [NewRecord(row.deal, {index: planned[2] for index, planned in row.values.items()}) for row in batch]
+    results = side.create(records)
+    for write_id, row, result in zip(ids, batch, results, strict=True):
+        if isinstance(result, Lost):
+            continue
+        if isinstance(result, Refused):
+            planned = Update(Side.TABLE, row.deal, "", row.title, ())
+            refuse(work, side.side, write_id, planned, result)
+            continue
+        values = {index: (value, crm_raw) for index, (value, crm_raw, _) in row.values.items()}
+        _link_row(work, write_id, row.deal, row.title, row.stamp, values, result.record)
+        work.tally.created[side.side] += 1
+
+
+def _link_row(
+    work: Work,
+    write_id: int,
+    deal: str,
+    title: str,
+    stamp: float | None,
+    values: Mapping[int, tuple[Value, Raw]],
+    record: Record,
+) -> None:
+    """Links a row that now exists: its shadow is what was written, in one transaction with the end of the intent."""
+    agreed = {}
+    for index, name in enumerate(work.names):
+        codec = work.ground.codecs[index]
+        value, crm_raw = values.get(index, (None, None))
+        raw = record.raw[index]
+        if index in values:
+            raw = returned_raw(codec, Side.TABLE, value, raw)
+        elif not codec.is_blank(raw):
+            continue  # nothing was written here, so nothing was agreed on
+        agreed[name] = Agreed(value, crm_raw, raw, codec.show(value))
+    crm, table, texts = packed_shadow(agreed, work.names)
+    known = work.store.link(deal)
+    now = work.clock()
+    link = known or Link(deal, record.id, seen=stamp, seen_at=now, foreign=stamp)
+    link = replace(link, row=record.id, title=title, crm_raw=crm, table_raw=table, values=texts)
+    with work.store.tx():
+        work.store.put_links([link])
+        work.store.end(write_id, now, "done", row=record.id)
+
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+
+def carry_messages(work: Work, messages: Mapping[str, str], before: Mapping[str, str]) -> None:
+    """Writes Sync cells. They are the program's own, so nothing is read first; a row that is gone needs none."""
+    side = work.sides[Side.TABLE]
+    items = sorted(messages.items())
+    for start in range(0, len(items), side.write_batch):
+        work.check_stop()
+        if Side.TABLE in work.closed:
+            return
+        batch = items[start : start + side.write_batch]
+        now = work.clock()
+        with work.store.tx():
+            ids = []
+            for row, message in batch:
+                old = before.get(row, "")
+                line = ChangeLine(
+                    "sync", old or None, message or None, old, message, "message", "what to know of this row"
+                )
+                ids.append(work.store.intend(work.pass_id, now, side.side, "message", "", row, "", [line]))
+        results = side.write([Patch(row, {}, message=message) for row, message in batch])
+        written = {row: text for (row, text), r in zip(batch, results, strict=True) if isinstance(r, Written)}
+        with work.store.tx():
+            work.store.put_messages(written)
+            for write_id, (row, _), result in zip(ids, batch, results, strict=True):
+                if not isinstance(result, Lost):
+                    work.store.end(write_id, work.clock(), "done" if row in written else "refused")
+
+
+# --- settling --------------------------------------------------------------------------------------------------------
+
+
+def settle(work: Work) -> list[Write]:
+    """Settles intents without an end by reading their targets (SPEC §3.3); returns those that are still open."""
+    left = []
+    for write in work.store.open_writes():
+        if write.action == "message":
+            settled = _settle_message(work, write)
+        elif write.action == "create":
+            settled = _settle_create(work, write)
+        else:
+            settled = _settle_update(work, write)
+        if not settled:
+            left.append(write)
+    return left
+
+
+def _settle_message(work: Work, write: Write) -> bool:
+    """A Sync cell is derived anew by every plan: which text stands there is all that has to be known."""
+    found = work.sides[Side.TABLE].read([write.row])[write.row]
+    with work.store.tx():
+        if isinstance(found, Record) and found.message is not None:
+            work.store.put_messages({write.row: found.message})
+        work.store.end(write.id, work.clock(), "taken")
+    return True
+
+
+def _settle_create(work: Work, write: Write) -> bool:
+    """A row is looked for by its key; one that is found is compared, never rewritten (SPEC §3.5)."""
+    found = work.sides[Side.TABLE].find([write.deal]).get(write.deal)
+    if found is None:
+        return False
+    if len(found) != 1:
+        with work.store.tx():
+            work.store.end(write.id, work.clock(), "not_done" if not found else "taken")
+        return True
+    values = {
+        work.names.index(line.field): (line.new, line.source_raw) for line in write.changes if line.field in work.names
+    }
+    _link_row(work, write.id, write.deal, write.title, None, values, found[0])
+    return True
+
+
+def _settle_update(work: Work, write: Write) -> bool:
+    side = work.sides[write.side]
+    target_id = write.deal if write.side is Side.CRM else write.row
+    found = side.read([target_id])[target_id]
+    link = work.store.link(write.deal)
+    if found is ABSENT or link is None:
+        with work.store.tx():
+            work.store.end(write.id, work.clock(), "not_done", note="the record is gone")
+        return True
+    if not isinstance(found, Record):
+        return False
+    states = {line.field: _fate(work, write, line, found) for line in write.changes if line.field in work.names}
+    pairs = []
+    for line in write.changes:
+        if states.get(line.field) not in ("done", "taken"):
+            continue
+        index = work.names.index(line.field)
+        codec = work.ground.codecs[index]
+        # What the target holds now is ours, or a person's later edit and must look like one.
+        raw = returned_raw(codec, write.side, line.new, found.raw[index])
+        change = Change(index, write.side, None, line.new, ChangeKind(line.kind), line.why, None, None)
+        pairs.append((change, (raw, line.source_raw) if write.side is Side.CRM else (line.source_raw, raw)))
+    link = with_agreed(work, link, pairs)
+    if write.side is Side.CRM and "done" in states.values():
+        link = own_write(link, found, [change.index for change, _ in pairs], work.clock())
+    state = "taken" if "taken" in states.values() else ("done" if pairs or not states else "not_done")
+    with work.store.tx():
+        work.store.put_links([link])
+        work.store.end(write.id, work.clock(), state)
+    if pairs:
+        work.tally.updated[write.side] += 1
+    return True
+
+
+def _fate(work: Work, write: Write, line: ChangeLine, found: Record) -> str:
+    """What became of one value: "done" (it is there), "not_done" (the old one is, untouched since), else "taken"."""
+    index = work.names.index(line.field)
+    codec = work.ground.codecs[index]
+    if index in found.lacks:
+        return "taken"
+    reading = read_raw(codec, write.side, found.raw[index], line.new)
+    if reading == line.new:
+        return "done"
+    if not same_raw(codec, write.side, found.raw[index], line.target_raw, line.old):
+        return "taken"
+    if line.kind == ChangeKind.RENAME.value or not _edited_since(work, write, index, found):
+        return "not_done"
+    return "taken"
+
+
+def _edited_since(work: Work, write: Write, index: int, found: Record) -> bool:
+    """Whether the field was edited after the intent, by its own clock."""
+    clock = found.clocks[index] if index < len(found.clocks) else None
+    if clock is not None:
+        return clock + work.ground.offset(write.side) >= write.at
+    # A table's clock counts whole seconds: an edit within the second before the intent may be one after it.
+    question = Question(found.id, index, round(write.at - 1.0, 3))
+    answer = work.sides[write.side].edited([question]).get(question)
+    return answer is not None and answer.low > write.at - 1.0

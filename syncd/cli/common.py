@@ -1,0 +1,121 @@
+"""What all commands share: the options that stand before or after a command, and errors as sentences."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from syncd.settings import PairSettings, Settings
+    from syncd.store import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+ORDER = (2, 1, 3, 0)  # of several pairs' exit codes the worst counts (CONTRACT)
+
+
+@dataclass(slots=True)
+class Options:
+    """The shared options, as given anywhere on the line."""
+
+    config: Path | None = None
+    pairs: tuple[str, ...] = ()
+    quiet: bool = False
+    verbose: bool = False
+
+
+def options(context: click.Context) -> Options:
+    """The shared options of this run."""
+    root = context.find_root()
+    if not isinstance(root.obj, Options):
+        root.obj = Options()
+    return root.obj
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    given = options(context)
+    if parameter.name == "pairs":
+        given.pairs += tuple(value)
+    elif value:
+        setattr(given, str(parameter.name), value)
+
+
+def shared_options(command: F) -> F:
+    """Adds --config, --pair, --quiet and --verbose to a command; they may stand before it as well."""
+    for decorate in (
+        click.option("--verbose", is_flag=True, expose_value=False, callback=_keep, help="Say more, also for defects."),
+        click.option("--quiet", is_flag=True, expose_value=False, callback=_keep, help="Only errors."),
+        click.option(
+            "--pair", "pairs", multiple=True, expose_value=False, callback=_keep, help="Only this pair (repeatable)."
+        ),
+        click.option(
+            "--config",
+            type=click.Path(path_type=Path, dir_okay=False),
+            expose_value=False,
+            callback=_keep,
+            help="Configuration file (else $SYNCD_CONFIG, config/syncd.toml, or the environment alone).",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def worst(codes: list[int]) -> int:
+    """The exit code that counts for several pairs."""
+    return min(codes, key=ORDER.index, default=0)
+
+
+def settings_of(context: click.Context) -> Settings:
+    """The checked configuration; raises `ConfigError`."""
+    from syncd.settings import load_settings
+
+    return load_settings(options(context).config, os.environ)
+
+
+def chosen(context: click.Context, settings: Settings) -> list[PairSettings]:
+    """The pairs that --pair names, else all; raises `ConfigError` for a name that does not exist."""
+    from syncd.settings import ConfigError
+
+    wanted = options(context).pairs
+    names = [pair.name for pair in settings.pair]
+    for name in wanted:
+        if name not in names:
+            raise ConfigError(f'There is no pair "{name}". The configuration has: {", ".join(names)}.')
+    return [pair for pair in settings.pair if not wanted or pair.name in wanted]
+
+
+def reader(settings: Settings, pair: str) -> Store:
+    """The state of a pair, to be read only; an empty one where nothing has run yet. Close it when done."""
+    from syncd.store import FILE_NAME, Store
+
+    folder = Path(settings.state_dir)
+    return Store(folder, pair, read_only=True) if (folder / FILE_NAME).exists() else Store(None, pair)
+
+
+def say(lines: list[str]) -> None:
+    """Prints lines on standard output."""
+    for line in lines:
+        click.echo(line)
+
+
+def say_json(value: Any) -> None:
+    """Prints one JSON value on standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+
+
+def start_logging(given: Options) -> None:
+    """Log lines on standard error: short on a terminal, with time elsewhere."""
+    level = logging.WARNING if given.quiet else (logging.DEBUG if given.verbose else logging.INFO)
+    form = "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(
+        level=level, format=form, datefmt="%H:%M:%S" if sys.stderr.isatty() else None, stream=sys.stderr
+    )
+    for noisy in ("httpx", "httpcore", "urllib3", "apscheduler"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

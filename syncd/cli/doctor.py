@@ -1,0 +1,226 @@
+"""`syncd doctor`: one line per check, with the mend for what is wrong. It writes nothing."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from syncd.cli.common import chosen, reader, say, say_json, settings_of, shared_options, worst
+
+if TYPE_CHECKING:
+    from syncd.pairs import Connection
+    from syncd.settings import PairSettings, Settings
+    from syncd.sides import TableSchema, Vocabulary
+
+SAFE_SQLITE = (3, 51, 3)  # older ones can corrupt a WAL database in a rare race (reference/stack.md §3)
+CLOCK_TOLERANCE_SECONDS = 5.0
+NO_SUCH_DEAL = "syncdDoctorNoSuchDeal"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The outcome of one check. `code` is 0 where all is well, else what it means for the exit code."""
+
+    about: str
+    good: bool
+    sentence: str
+    code: int = 0
+
+
+def good(about: str, sentence: str) -> Check:
+    """A check that passed."""
+    return Check(about, True, sentence)
+
+
+def bad(about: str, sentence: str, code: int = 1) -> Check:
+    """A check that failed; the sentence names the mend."""
+    return Check(about, False, sentence, code)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@shared_options
+@click.pass_context
+def doctor(context: click.Context, as_json: bool) -> None:
+    """Checks configuration, tokens, scopes, columns, options, limits and clocks of every pair, with the mend for each."""
+    settings = settings_of(context)
+    codes = []
+    checks = [good("configuration", f"{len(settings.pair)} pair(s), all keys known."), *state_checks(settings)]
+    _show("syncd", checks, as_json)
+    codes += [check.code for check in checks]
+    for pair in chosen(context, settings):
+        checks = list(pair_checks(settings, pair))
+        _show(pair.name, checks, as_json)
+        codes += [check.code for check in checks]
+    context.exit(worst(codes))
+
+
+def _show(name: str, checks: list[Check], as_json: bool) -> None:
+    if as_json:
+        say_json({"pair": name, "checks": [{"about": c.about, "good": c.good, "sentence": c.sentence} for c in checks]})
+        return
+    say([f"{name}:", *(f"  {'ok  ' if check.good else 'MEND'}  {check.about}: {check.sentence}" for check in checks)])
+
+
+def state_checks(settings: Settings) -> Iterator[Check]:
+    """The state folder, its lock and the SQLite library."""
+    from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
+
+    from syncd.lock import holder
+
+    folder = Path(settings.state_dir)
+    existing = next((path for path in (folder, *folder.resolve().parents) if path.exists()), Path("/"))
+    if os.access(existing, os.W_OK):
+        running = holder(folder)
+        yield good(
+            "state folder", f"{folder} can be written; " + (f"in use by {running}." if running else "not in use.")
+        )
+    else:
+        yield bad("state folder", f"{folder} cannot be written. Give this user the right, or set another state_dir.")
+    version = tuple(int(part) for part in sqlite3.sqlite_version.split("."))
+    if version >= SAFE_SQLITE:
+        yield good("SQLite", sqlite3.sqlite_version)
+    else:
+        wanted = ".".join(map(str, SAFE_SQLITE))
+        yield good(
+            "SQLite",
+            f"{sqlite3.sqlite_version} works; from {wanted} on a rare fault is mended (pip install pysqlite3).",
+        )
+
+
+def pair_checks(settings: Settings, pair: PairSettings) -> Iterator[Check]:
+    """All checks of one pair, in the order in which things break."""
+    from syncd.pairs import Connection
+
+    store = reader(settings, pair.name)
+    with Connection(settings, pair, threading.Event()) as connection:
+        vocabulary: list[Vocabulary] = []
+        schema: list[TableSchema] = []
+        yield _tried("HighLevel", lambda: _crm(connection, vocabulary))
+        if vocabulary:
+            yield _tried("HighLevel search", lambda: _search(connection))
+            yield _tried("HighLevel writes", lambda: _write_scope(connection))
+        yield _tried("table", lambda: _table(connection, store, schema))
+        if schema:
+            yield from column_checks(pair, schema[0])
+            if vocabulary:
+                yield from option_checks(schema[0], vocabulary[0])
+        yield from clock_checks(connection)
+        store.close()
+
+
+def _tried(about: str, check: Callable[[], Check]) -> Check:
+    """Runs a check; whatever the side says instead becomes its sentence."""
+    from syncd.settings import ConfigError
+    from syncd.sides import Misconfigured, SideDown
+
+    try:
+        return check()
+    except (Misconfigured, ConfigError) as error:
+        return bad(about, str(error), 2)
+    except SideDown as error:
+        return bad(about, str(error), 1)
+
+
+def _crm(connection: Connection, found: list[Vocabulary]) -> Check:
+    vocabulary = connection.crm().schema()
+    found.append(vocabulary)
+    synced = [pipeline.name for pipeline in vocabulary.pipelines if pipeline.synced]
+    return good(
+        "HighLevel",
+        f"location {connection.pair.ghl.location_id}, token accepted; {len(synced)} pipeline(s) synced: "
+        f"{', '.join(' '.join(name.split()) for name in synced)}; {len(vocabulary.users)} user(s).",
+    )
+
+
+def _search(connection: Connection) -> Check:
+    from syncd.crm.highlevel import HighLevelError
+    from syncd.http import HttpError
+    from syncd.sides import SideDown
+
+    client = connection.crm().client
+    try:
+        page = client.search_page(limit=1)
+    except (HighLevelError, HttpError) as error:
+        raise SideDown(str(error)) from error
+    return good(
+        "HighLevel search", f"{page.total if page.total is not None else 'an unknown number of'} deal(s) in all."
+    )
+
+
+def _write_scope(connection: Connection) -> Check:
+    """An empty change of a deal that cannot exist: refused for want of the scope, or because there is no such deal."""
+    from syncd.crm.highlevel import HighLevelError, MissingScope
+    from syncd.http import HttpError
+    from syncd.sides import SideDown
+
+    try:
+        connection.crm().client.update_opportunity(NO_SUCH_DEAL, {})
+    except MissingScope as error:
+        return bad("HighLevel writes", str(error), 1)
+    except HighLevelError:
+        pass  # "no such deal", in whichever words: the scope was granted
+    except HttpError as error:
+        raise SideDown(str(error)) from error
+    return good("HighLevel writes", "the token may change deals.")
+
+
+def _table(connection: Connection, store: object, found: list[TableSchema]) -> Check:
+    from syncd.store import Store
+
+    assert isinstance(store, Store)
+    side = connection.table(store)
+    schema = side.schema()
+    found.append(schema)
+    return good("table", f"{side.label} {schema.identity}, token accepted; {len(schema.columns)} column(s) synced.")
+
+
+def column_checks(pair: PairSettings, schema: TableSchema) -> Iterator[Check]:
+    """Columns that are lacking, computed, or of a type that does not fit."""
+    if schema.missing:
+        yield good("columns", f"not in the table, so not synced: {', '.join(schema.missing)}.")
+    if not schema.message:
+        yield good("columns", f"no “{pair.message_column}” column: messages for people stand only in `syncd status`.")
+    for name, column in schema.columns.items():
+        if column.kind == "computed":
+            yield bad(
+                "columns", f"“{column.name}” is computed, so it cannot be written. Use a plain column for {name}.", 3
+            )
+        if name == "value" and column.kind not in ("number", "text"):
+            yield bad("columns", f"“{column.name}” holds no numbers. Make it a number or currency column.", 3)
+
+
+def option_checks(schema: TableSchema, vocabulary: Vocabulary) -> Iterator[Check]:
+    """Options that no stage, pipeline or status has: a person who picks one will be asked to choose again."""
+    from syncd.fields import STATUSES
+    from syncd.values import choices, folded
+
+    stages = {folded(stage.name) for pipeline in vocabulary.pipelines for stage in pipeline.stages}
+    pipelines = {folded(pipeline.name) for pipeline in vocabulary.pipelines}
+    for name, known in (("stage", stages), ("pipeline", pipelines), ("status", set(STATUSES))):
+        column = schema.columns.get(name)
+        if column is None or column.kind != "select":
+            continue
+        strange = [label for label in column.options.values() if folded(label) not in known]
+        lacking = len(known - {folded(label) for label in column.options.values()})
+        if strange:
+            yield good("options", f"“{column.name}” offers what HighLevel does not have: {choices(strange)}.")
+        if lacking:
+            yield good("options", f"“{column.name}” lacks {lacking} option(s); each is added when a deal brings it.")
+
+
+def clock_checks(connection: Connection) -> Iterator[Check]:
+    """How far the servers' clocks are from ours; edit times are corrected by it."""
+    for label, offset in (("HighLevel", connection.crm().clock_offset),):
+        if abs(offset) > CLOCK_TOLERANCE_SECONDS:
+            yield good(
+                "clocks", f"this machine is {offset:+.0f} s from {label}'s clock; edit times are corrected by it."
+            )
+        else:
+            yield good("clocks", f"this machine and {label} agree.")

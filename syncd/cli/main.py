@@ -1,0 +1,186 @@
+"""`syncd` itself: the daemon, `--reconcile`, and the group of all commands."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from syncd import __version__
+from syncd.cli.common import chosen, options, say, say_json, settings_of, shared_options, start_logging, worst
+
+if TYPE_CHECKING:
+    from syncd.reconcile import PassResult
+    from syncd.settings import PairSettings, Settings
+
+log = logging.getLogger("syncd")
+
+# Command -> the module that holds it; a module is imported only when its command is asked for (start-up time).
+COMMANDS: Final = {
+    "plan": ("syncd.cli.look", "What a pass would write, and why; writes nothing."),
+    "why": ("syncd.cli.look", "Why a deal's fields are as they are: both sides, the shadow, the rule."),
+    "status": ("syncd.cli.state", "Where each pair stands."),
+    "history": ("syncd.cli.state", "What was written, when, old -> new, and why."),
+    "doctor": ("syncd.cli.doctor", "Checks configuration, tokens, scopes, columns, options and clocks."),
+    "sandbox": ("syncd.cli.sandbox", "A local HighLevel and a local Airtable with made-up deals."),
+    "demo": ("syncd.cli.sandbox", "Sandbox and daemon together: edits on either side are seen to travel."),
+}
+
+
+class Commands(click.Group):
+    """A group that imports a command only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="syncd", message="%(prog)s %(version)s")
+@click.option("--reconcile", is_flag=True, help="One full pass of every pair over both sides, then exit.")
+@click.option("--json", "as_json", is_flag=True, help="With --reconcile: one JSON object per pair.")
+@shared_options
+@click.pass_context
+def syncd(context: click.Context, reconcile: bool, as_json: bool) -> None:
+    """Keeps HighLevel opportunities and a table in agreement, in both directions.
+
+    Without a command: the daemon, a pass of every pair each interval until SIGTERM or Ctrl-C.
+    """
+    if context.invoked_subcommand is not None:
+        if reconcile or as_json:
+            raise click.UsageError("--reconcile and --json stand alone here; a command has its own --json.")
+        return
+    if as_json and not reconcile:
+        raise click.UsageError("--json goes with --reconcile, or with a command such as “syncd status --json”.")
+    settings = settings_of(context)
+    pairs = chosen(context, settings)
+    code = _reconcile(context, settings, pairs, as_json) if reconcile else _daemon(context, settings, pairs)
+    context.exit(code)
+
+
+def _reconcile(context: click.Context, settings: Settings, pairs: list[PairSettings], as_json: bool) -> int:
+    from pathlib import Path
+
+    from syncd.cli.progress import Progress
+    from syncd.daemon import stop_on_signals
+    from syncd.lock import InstanceLock
+    from syncd.pairs import Connection
+    from syncd.reconcile import run_pass
+    from syncd.report import pass_lines
+
+    given = options(context)
+    stop = threading.Event()
+    stop_on_signals(stop)
+    codes = []
+    with InstanceLock(Path(settings.state_dir), doing="--reconcile"):
+        for pair in pairs:
+            with (
+                Progress(given.quiet or as_json, pair.name) as progress,
+                Connection(settings, pair, stop) as connection,
+            ):
+                result = run_pass(connection.open(progress.show))
+            codes.append(result.code or (1 if result.stopped else 0))
+            if as_json:
+                say_json(result.as_json())
+            elif not given.quiet and not result.error:
+                say(pass_lines(result))
+            if result.error:
+                click.echo(pass_lines(result)[0], err=True)
+            if stop.is_set():
+                break
+    return worst(codes)
+
+
+def _daemon(context: click.Context, settings: Settings, pairs: list[PairSettings]) -> int:
+    from contextlib import ExitStack
+    from functools import partial
+    from pathlib import Path
+
+    from syncd.daemon import Daemon, Pulse, stop_on_signals
+    from syncd.lock import InstanceLock
+    from syncd.pairs import Connection
+
+    start_logging(options(context))
+    stop, pulse = threading.Event(), Pulse()
+    stop_on_signals(stop)
+    with ExitStack() as stack:
+        stack.enter_context(InstanceLock(Path(settings.state_dir), doing="daemon"))
+        connections = {pair.name: stack.enter_context(Connection(settings, pair, stop)) for pair in pairs}
+        passes = {name: partial(one.run_pass, pulse) for name, one in connections.items()}
+        log.info("syncd %s: %d pair(s), a pass every %g s", __version__, len(pairs), settings.interval)
+        daemon = Daemon(passes, {name: settings.interval for name in passes}, stop=stop, pulse=pulse, report=_log_pass)
+        daemon.run()
+    log.info("ended")
+    return 0
+
+
+def _log_pass(result: PassResult) -> None:
+    """A pass that did something, or could not, is worth a line; an idle one only with --verbose."""
+    from syncd.report import pass_line, pass_lines
+
+    if result.error:
+        log.error("%s", pass_line(result))
+    elif result.needs_person:
+        for line in pass_lines(result):
+            log.warning("%s", line)
+    elif "nothing to write" in pass_line(result):
+        log.debug("%s", pass_line(result))
+    else:
+        log.info("%s", pass_line(result))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line and returns its exit code; every failure becomes a sentence on standard error."""
+    context: click.Context | None = None
+    try:
+        with syncd.make_context("syncd", list(arguments)) as context:
+            result = syncd.invoke(context)
+            return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        return _explained(error, verbose=context is not None and options(context).verbose)
+
+
+def _explained(error: Exception, *, verbose: bool) -> int:
+    """The sentence and the exit code of a failure (CONTRACT "Exit codes")."""
+    from syncd.lock import Held
+    from syncd.settings import ConfigError
+    from syncd.sides import Misconfigured, SideDown
+    from syncd.store import StoreFailed
+
+    if isinstance(error, (ConfigError, Misconfigured)):
+        click.echo(str(error), err=True)
+        return 2
+    if isinstance(error, (SideDown, StoreFailed, Held, OSError)):
+        click.echo(str(error), err=True)
+        return 1
+    if verbose:
+        log.exception("defect")
+    click.echo(
+        f"A defect in syncd: {type(error).__name__}. Nothing half-done is lost; the next pass goes on from there. "
+        "Please report it with the output of the same command and --verbose.",
+        err=True,
+    )
+    return 1

@@ -1,0 +1,69 @@
+"""`syncd status` and `syncd history`: what the state database knows. Both work while the daemon runs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from syncd.cli.common import chosen, options, reader, say, say_json, settings_of, shared_options, worst
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per pair.")
+@shared_options
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Per pair: last success and its age, links, in sync / waiting / needs a person, calls used."""
+    from syncd.lock import holder
+    from syncd.report import status_json, status_lines
+
+    settings = settings_of(context)
+    if not as_json and not options(context).quiet:
+        running = holder(Path(settings.state_dir))
+        click.echo(f"Running: {running}." if running else "No daemon is running on this state folder.")
+    codes = []
+    for pair in chosen(context, settings):
+        store = reader(settings, pair.name)
+        try:
+            found = status_json(
+                pair.name,
+                store.last_passes(),
+                store.last_success(),
+                len(store.links()),
+                len(store.open_writes()),
+                time.time(),
+            )
+        finally:
+            store.close()
+        codes.append(int(found["code"]))
+        if as_json:
+            say_json(found)
+        else:
+            say(status_lines(found))
+    context.exit(0 if not codes or worst(codes) == 0 else worst(codes))
+
+
+@click.command()
+@click.argument("deal", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per pair.")
+@click.option("--limit", default=50, show_default=True, help="How many writes at the most.")
+@shared_options
+@click.pass_context
+def history(context: click.Context, deal: str | None, as_json: bool, limit: int) -> None:
+    """What was written, when, old -> new, to which side, why. DEAL is a deal's id or part of its name."""
+    from syncd.model import Side
+    from syncd.report import history_json, history_lines
+
+    settings = settings_of(context)
+    for pair in chosen(context, settings):
+        store = reader(settings, pair.name)
+        try:
+            writes = store.history(deal=deal, limit=limit)
+        finally:
+            store.close()
+        if as_json:
+            say_json({"pair": pair.name, "writes": history_json(writes)})
+        else:
+            say([f"{pair.name}:", *history_lines(writes, {Side.CRM: "HighLevel", Side.TABLE: pair.table.label})])

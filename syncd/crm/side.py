@@ -1,0 +1,516 @@
+"""HighLevel as a side of the engine (sides.py): deals as raw values in the order of the pair's fields.
+
+Sections (§) are those of reference/ghl.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from sys import intern
+from typing import Any, Final, TypeVar
+
+from syncd.crm.highlevel import (
+    PAGE,
+    BadToken,
+    Blocked,
+    Contact,
+    Cursor,
+    DailyLimit,
+    Forbidden,
+    HighLevelClient,
+    HighLevelError,
+    MissingScope,
+    NotFound,
+    Opportunity,
+    SearchPage,
+    Validation,
+    VersionRefused,
+    WrongLocation,
+    WrongPath,
+)
+from syncd.fields import OF_CONTACT, STATUSES, Field
+from syncd.http import HttpError, NoAnswer
+from syncd.model import ABSENT, Missing, Raw, Record, Side, Stamp
+from syncd.sides import (
+    Lost,
+    Misconfigured,
+    NewRecord,
+    Patch,
+    Pipeline,
+    Question,
+    ReadResult,
+    Refused,
+    SideDown,
+    Unread,
+    Vocabulary,
+    WriteResult,
+    Written,
+)
+from syncd.values import choices, folded
+
+_T = TypeVar("_T")
+
+SECOND_WALK_PAGE: Final = 73  # shares few multiples with PAGE, so the boundaries of a second walk fall elsewhere
+CONTACTS_ASKED_AT_MOST: Final = 20
+FUTILE_SWEEPS: Final = 10  # for so many sweeps a total that no search could explain is not searched for again
+
+# What ends a pass: every other request would be refused alike.
+_FOR_ALL = (BadToken, MissingScope, VersionRefused, Blocked, DailyLimit)
+
+# Field -> the keys of a deal that hold it.
+_KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "name": ("name",),
+    "stage": ("pipelineId", "pipelineStageId"),
+    "status": ("status",),
+    "value": ("monetaryValue",),
+    "owner": ("assignedTo",),
+    "source": ("source",),
+}
+_CONTACT_KEYS: Final[dict[str, frozenset[str]]] = {
+    "contact": frozenset({"name", "firstName", "lastName"}),
+    "email": frozenset({"email"}),
+    "phone": frozenset({"phone"}),
+    "company": frozenset({"companyName"}),
+}
+# A deal always has these: where an answer leaves one out, it does not say that it is empty. Other keys are left out
+# where they are empty (§2.2).
+_ALWAYS_TOLD: Final = frozenset({"name", "pipelineId", "pipelineStageId", "status"})
+
+
+def _contact_name(contact: Contact) -> str | None:
+    return contact.name or " ".join(part for part in (contact.first_name, contact.last_name) if part) or None
+
+
+_OF_DEAL: Final[dict[str, Callable[[Opportunity], Raw]]] = {
+    "name": attrgetter("name"),
+    "stage": lambda deal: [_shared(deal.pipeline_id), _shared(deal.stage_id)],
+    "status": lambda deal: _shared(deal.status),
+    "value": attrgetter("value"),
+    "owner": lambda deal: _shared(deal.assigned_to) or None,
+    "source": lambda deal: _shared(deal.source),
+}
+_OF_A_CONTACT: Final[dict[str, Callable[[Contact], Raw]]] = {
+    "contact": _contact_name,
+    "email": attrgetter("email"),
+    "phone": attrgetter("phone"),
+    "company": attrgetter("company"),
+}
+
+
+def _shared(text: str | None) -> str | None:
+    """The one copy of a text that many deals repeat: a sweep holds all deals at once."""
+    return None if text is None else intern(text)
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What one walk through the search has seen.
+
+    Deals that share their (time, contact) place with the last row of a page may be skipped at its boundary (§3.2);
+    `boundaries` maps those contacts to whether the last two rows shared it.
+    """
+
+    found: set[str] = field(default_factory=set)
+    total: int | None = None
+    boundaries: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def short(self) -> int:
+        """How many deals the total counts that were not seen."""
+        return max(0, (self.total or 0) - len(self.found))
+
+    def new(self, page: SearchPage) -> list[Opportunity]:
+        """The deals of a page that were not seen before."""
+        fresh = list({deal.id: deal for deal in page.opportunities if deal.id not in self.found}.values())
+        self.found.update(deal.id for deal in fresh)
+        return fresh
+
+    def note_boundary(self, rows: Sequence[Opportunity]) -> None:
+        """Remembers the contact of the last row of a page that another page follows."""
+        contact_id = rows[-1].contact_id
+        if contact_id:
+            tied = len(rows) > 1 and rows[-1].sort is not None and rows[-1].sort == rows[-2].sort
+            self.boundaries[contact_id] = self.boundaries.get(contact_id, False) or tied
+
+
+class HighLevelSide:
+    """The CRM. Deals outside of the synced pipelines are read by id as `outside`, and are no part of a sweep."""
+
+    side = Side.CRM
+    label = "HighLevel"
+    write_batch = 1
+    read_batch = 1
+
+    def __init__(
+        self, client: HighLevelClient, fields: Sequence[Field], pipelines: Sequence[str] | None = None
+    ) -> None:
+        """`pipelines` are names or ids as configured, None for all. Raises `Misconfigured` for a field unknown here."""
+        self.client = client
+        self.identity = client.location_id
+        self._configured = tuple(pipelines) if pipelines is not None else None
+        self._owners_named = any(one.name == "owner" for one in fields)
+        self._synced: tuple[str, ...] | None = None  # ids; only where pipelines are configured, and once they are known
+        self._no_owner: str | None = None  # what clears assignedTo: null until it is refused (§13.3)
+        self._contacts_readable = True
+        self._straddling: set[str] = set()  # contacts that had deals skipped: asked for first the next time
+        self._futile: dict[str | None, tuple[tuple[int, int | None], int]] = {}
+        self.use(fields)
+
+    def use(self, fields: Sequence[Field]) -> None:
+        """From now on raw values stand in the order of these fields."""
+        unknown = [one.name for one in fields if one.name not in _KEYS and one.name not in _CONTACT_KEYS]
+        if unknown:
+            raise Misconfigured(
+                f"HighLevel's deals have no field “{unknown[0]}”. Choose one of: {choices([*_KEYS, *_CONTACT_KEYS])}."
+            )
+        self._fields = tuple(fields)
+        self._names = tuple(one.name for one in fields)
+        self._index = {name: index for index, name in enumerate(self._names)}
+        self._of_contact = frozenset(index for index, name in enumerate(self._names) if name in OF_CONTACT)
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds to add to HighLevel's stamps to get our own clock."""
+        return self.client.http.clock_offset.offset
+
+    @property
+    def calls(self) -> int:
+        """Requests sent, retries counted."""
+        return self.client.http.calls
+
+    # --- names
+
+    def schema(self) -> Vocabulary:
+        """Pipelines (one call) and, where the owner is a field, users (one more)."""
+        with _usable():
+            pipelines = self.client.pipelines()
+        if self._configured is not None:
+            self._synced = _ids_of(self._configured, pipelines)
+            pipelines = tuple(replace(one, synced=one.id in self._synced) for one in pipelines)
+        if not self._owners_named:
+            return Vocabulary(pipelines)
+        with _usable():
+            try:
+                return Vocabulary(pipelines, self.client.users())
+            except MissingScope as error:
+                raise Misconfigured(
+                    f"{error} It is needed for the owners' names; without it, set the owner's direction to off."
+                ) from error
+
+    def _scopes(self) -> tuple[str | None, ...]:
+        """The pipelines to walk through, one by one; (None,) for one walk through all."""
+        if self._configured is None:
+            return (None,)
+        if self._synced is None:
+            self.schema()
+        return self._synced or ()
+
+    # --- reading
+
+    def sweep(self) -> Iterator[Record]:
+        """Every deal of the synced pipelines as search shows it, which may be behind the writes.
+
+        Raises `SideDown` where it cannot be completed. A deal may still be missing from it (SPEC §3.6: only suspected).
+        """
+        seen: set[str] = set()
+        for pipeline_id in self._scopes():
+            walk = _Walk()
+            for deal in self._walked(walk, pipeline_id):
+                if deal.id not in seen:  # one that moved on while we walked
+                    seen.add(deal.id)
+                    yield self._record(deal)
+
+    def _walked(self, walk: _Walk, pipeline_id: str | None) -> Iterator[Opportunity]:
+        yield from self._pages(walk, pipeline_id, PAGE)
+        before = (len(walk.found), walk.total)
+        known, left = self._futile.pop(pipeline_id, (None, 0))
+        thorough = known != before or left == 0
+        yield from self._skipped(walk, pipeline_id, thorough)
+        if walk.short:
+            # The total drifts by itself (§3.1): while both numbers stay, looking everywhere again would find nothing.
+            self._futile[pipeline_id] = (before, FUTILE_SWEEPS if thorough else left - 1)
+
+    def _pages(self, walk: _Walk, pipeline_id: str | None, limit: int) -> Iterator[Opportunity]:
+        """One walk. It ends at an empty page, at a short one that names no next, or where it would turn in circles."""
+        cursor: Cursor | None = None
+        used: set[Cursor] = set()
+        here: set[str] = set()
+        while True:
+            with _usable():
+                page = self.client.search_page(pipeline_id=pipeline_id, limit=limit, cursor=cursor)
+            rows, walk.total = page.opportunities, page.total if page.total is not None else walk.total
+            yield from walk.new(page)
+            if not rows or (len(rows) < limit and not page.more):
+                return
+            cursor = page.cursor
+            if cursor is None:
+                raise SideDown("HighLevel's search does not say where its next page starts; the sweep is incomplete.")
+            if cursor in used or here.issuperset(deal.id for deal in rows):
+                return
+            used.add(cursor)
+            here.update(deal.id for deal in rows)
+            walk.note_boundary(rows)
+
+    def _skipped(self, walk: _Walk, pipeline_id: str | None, thorough: bool) -> Iterator[Opportunity]:
+        """Deals that page boundaries skipped: those of the boundaries' contacts, then by another walk (§3.2).
+
+        Contacts that had such deals before come first; where `thorough` is false nothing else is asked.
+        """
+        ranked = sorted(walk.boundaries, key=lambda contact_id: not walk.boundaries[contact_id])
+        asked = [contact_id for contact_id in ranked if contact_id in self._straddling]
+        if thorough:
+            asked += [contact_id for contact_id in ranked if contact_id not in self._straddling][
+                :CONTACTS_ASKED_AT_MOST
+            ]
+        for contact_id in asked:
+            if not walk.short:
+                return
+            with _usable():
+                page = self.client.search_page(pipeline_id=pipeline_id, contact_id=contact_id)
+            fresh = walk.new(page)
+            yield from fresh
+            if fresh:
+                self._straddling.add(contact_id)
+            else:
+                self._straddling.discard(contact_id)
+        if walk.short and thorough:
+            yield from self._pages(walk, pipeline_id, SECOND_WALK_PAGE)
+
+    def read(self, ids: Sequence[str]) -> dict[str, ReadResult]:
+        """Each deal as it is now, by one GET each. ABSENT only where HighLevel says OPPORTUNITY_NOT_FOUND (SPEC §1)."""
+        return {id: self._read_one(id) for id in ids}
+
+    def _read_one(self, id: str) -> ReadResult:
+        try:
+            deal = self.client.opportunity(id)
+        except NotFound:
+            return ABSENT
+        except (*_FOR_ALL, HttpError) as error:
+            raise SideDown(str(error)) from error
+        except HighLevelError as error:
+            return Unread(str(error))
+        if deal.location_id is not None and deal.location_id != self.client.location_id:
+            return Unread("The deal belongs to another HighLevel location.")
+        return self._with_contact(deal)
+
+    def _with_contact(self, deal: Opportunity) -> Record:
+        """The record of a deal; its contact is fetched where the answer has none and a field needs it."""
+        record = self._record(deal)
+        if not (record.lacks & self._of_contact) or deal.contact is not None or not deal.contact_id:
+            return record
+        if not self._contacts_readable:
+            return record
+        try:
+            return self._record(replace(deal, contact=self.client.contact(deal.contact_id)))
+        except MissingScope:
+            self._contacts_readable = False  # search shows the contact anyway, without that scope
+        except (*_FOR_ALL, HttpError) as error:
+            raise SideDown(str(error)) from error
+        except HighLevelError:
+            pass  # the fields stay unknown
+        return record
+
+    def _record(self, deal: Opportunity) -> Record:
+        lacks = self._lacks(deal)
+        raw = tuple(
+            None if index in lacks and name != "stage" else self._raw(name, deal)
+            for index, name in enumerate(self._names)
+        )
+        times = (deal.updated_at, deal.last_stage_change_at, deal.last_status_change_at)
+        known = [time for time in times if time is not None]
+        own = {"stage": deal.last_stage_change_at, "status": deal.last_status_change_at}
+        outside = self._synced is not None and deal.pipeline_id is not None and deal.pipeline_id not in self._synced
+        return Record(
+            deal.id,
+            raw,
+            stamp=max(known, default=None),
+            clocks=tuple(own.get(name) or deal.updated_at for name in self._names),
+            title=deal.name or "",
+            outside=_shared(deal.pipeline_id) if outside else None,
+            lacks=lacks,
+        )
+
+    @staticmethod
+    def _raw(name: str, deal: Opportunity) -> Raw:
+        if name in _OF_DEAL:
+            return _OF_DEAL[name](deal)
+        return _OF_A_CONTACT[name](deal.contact) if deal.contact is not None else None
+
+    def _lacks(self, deal: Opportunity) -> frozenset[int]:
+        """The fields that the answer does not tell: left out where it must be there, or of a wrong type."""
+        if not deal.odd and deal.contact is not None and not deal.contact.odd and deal.told >= _ALWAYS_TOLD:
+            return frozenset()
+        return frozenset(index for index, name in enumerate(self._names) if not _tells(deal, name))
+
+    # --- writing
+
+    def write(self, patches: Sequence[Patch]) -> list[WriteResult]:
+        """One PUT a deal, naming the changed fields alone (SPEC §3.2), then what the deal holds now."""
+        return [self._write_one(patch) for patch in patches]
+
+    def _write_one(self, patch: Patch) -> WriteResult:
+        body: dict[str, Any] = {}
+        for index, raw in patch.changes.items():
+            part = _body_of(self._names[index], raw)
+            if isinstance(part, str):
+                return Refused(part, frozenset({index}), everyone=self._names[index] in OF_CONTACT)
+            body |= part
+        if not body:  # the CRM carries neither messages nor keys
+            return self._read_back(patch.id)
+        answer = self._asked(lambda: self._put(patch.id, body))
+        if isinstance(answer, Refused | Lost):
+            return answer
+        needed = _ALWAYS_TOLD | {"monetaryValue", "updatedAt"} | body.keys()
+        if answer is None or not answer.told >= needed:
+            return self._read_back(patch.id)
+        return Written(self._record(answer))
+
+    def _put(self, id: str, body: dict[str, Any]) -> Opportunity | None:
+        """PUT; an owner is cleared with null, or where that is refused with an empty text (§13.3)."""
+        if "assignedTo" not in body or body["assignedTo"] is not None:
+            return self.client.update_opportunity(id, body)
+        try:
+            return self.client.update_opportunity(id, {**body, "assignedTo": self._no_owner})
+        except Validation as refusal:
+            if self._no_owner is not None or "assignedTo" not in refusal.named:
+                raise
+        answer = self.client.update_opportunity(id, {**body, "assignedTo": ""})
+        self._no_owner = ""
+        return answer
+
+    def _read_back(self, id: str) -> WriteResult:
+        try:
+            result = self._read_one(id)
+        except SideDown as error:
+            return Lost(f"HighLevel took the write, but the deal could not be read back. {error}")
+        if isinstance(result, Record):
+            return Written(result)
+        sentence = result.sentence if isinstance(result, Unread) else "The deal is gone."
+        return Lost(f"HighLevel took the write, but the deal could not be read back. {sentence}")
+
+    def _asked(self, call: Callable[[], _T]) -> _T | Refused | Lost:
+        """Runs a write and turns a refusal of this record, or a lost answer, into a value."""
+        try:
+            return call()
+        except NoAnswer as error:
+            return Lost(str(error))
+        except NotFound:
+            return Refused("The deal is gone from HighLevel.")
+        except MissingScope as error:
+            return Refused(str(error), everyone=True)
+        except (*_FOR_ALL, HttpError) as error:
+            raise SideDown(str(error)) from error
+        except Validation as error:
+            unknown = any(error.says(f"{key} should not exist") for key in error.named)
+            return Refused(str(error), self._indices(error.named), everyone=unknown)
+        except (Forbidden, WrongPath) as error:
+            return Refused(str(error), everyone=True)
+        except HighLevelError as error:
+            return Refused(str(error))
+
+    def _indices(self, keys: frozenset[str]) -> frozenset[int]:
+        return frozenset(self._index[name] for name, held in _KEYS.items() if name in self._index and keys & set(held))
+
+    def find(self, partners: Sequence[str]) -> dict[str, list[Record]]:
+        """Nothing: HighLevel carries no keys."""
+        return {partner: [] for partner in partners}
+
+    def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
+        """Making deals comes with the rows-become-deals feature: a deal needs a contact, which no raw value names."""
+        raise NotImplementedError
+
+    def delete(self, id: str) -> WriteResult | Missing:
+        """Deletes a deal; ABSENT where it was gone. The record in `Written` tells nothing."""
+
+        def delete() -> Missing | None:
+            try:
+                self.client.delete_opportunity(id)
+            except NotFound:
+                return ABSENT
+            return None
+
+        answer = self._asked(delete)
+        return answer if answer is not None else Written(Record(id, (None,) * len(self._fields)))
+
+    def edited(self, questions: Sequence[Question]) -> dict[Question, Stamp]:
+        """Nothing: `Record.clocks` say it."""
+        return {}
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    """Failures of a call without which nothing goes on: the location's are a person's, all others end the pass."""
+    try:
+        yield
+    except WrongLocation as error:
+        raise Misconfigured(str(error)) from error
+    except (HighLevelError, HttpError) as error:
+        raise SideDown(str(error)) from error
+
+
+def _ids_of(configured: Sequence[str], pipelines: Sequence[Pipeline]) -> tuple[str, ...]:
+    """The ids of the configured pipelines, given by id or by name (§8: NFC, white space, case)."""
+    listed = choices(one.name for one in pipelines)
+    if not configured:
+        raise Misconfigured(f"`pipelines` is empty. Leave it out for all, or name some of: {listed}.")
+    ids: dict[str, None] = {}
+    for wanted in configured:
+        found = [one.id for one in pipelines if one.id == wanted]
+        found = found or [one.id for one in pipelines if folded(one.name) == folded(wanted)]
+        if not found:
+            raise Misconfigured(f"HighLevel has no pipeline “{wanted}” here. It has: {listed}.")
+        if len(found) > 1:
+            raise Misconfigured(f"Two pipelines are called “{wanted}”. Name the one by its id: {choices(found)}.")
+        ids[found[0]] = None
+    return tuple(ids)
+
+
+def _tells(deal: Opportunity, name: str) -> bool:
+    """Whether an answer tells a field of the deal, or of its contact."""
+    if name in _KEYS:
+        return all(key not in deal.odd and (key in deal.told or key not in _ALWAYS_TOLD) for key in _KEYS[name])
+    if deal.contact is not None:
+        return not (deal.contact.odd & _CONTACT_KEYS[name])
+    return "contactId" in deal.told and not deal.contact_id  # a deal without a contact has an empty one
+
+
+def _body_of(name: str, raw: Raw) -> Mapping[str, Any] | str:
+    """The part of a PUT's body for one field, or a sentence why HighLevel cannot hold this."""
+    if name == "stage":
+        if not isinstance(raw, list) or len(raw) != 2 or not all(isinstance(id, str) and id for id in raw):
+            return "A deal's stage needs a pipeline."
+        return {"pipelineId": raw[0], "pipelineStageId": raw[1]}
+    if name == "value":
+        number = _number(raw)
+        return "A deal's value must be a number." if number is None else {"monetaryValue": number}
+    if name == "status":
+        return {"status": raw} if raw in STATUSES else f"A deal's status is one of: {choices(STATUSES)}."
+    if name == "owner":
+        return {"assignedTo": raw or None}
+    if name == "name":
+        return {"name": raw} if raw else "A deal needs a name."
+    if name == "source":
+        return {"source": raw}
+    return "HighLevel owns the contact's fields; syncd does not write them."
+
+
+def _number(raw: Raw) -> int | float | None:
+    """A finite number; blank is 0, since HighLevel's value knows no empty (SPEC §1)."""
+    if raw is None or raw == "":
+        return 0
+    if isinstance(raw, bool | list):
+        return None
+    try:
+        number = float(raw)
+    except (ValueError, OverflowError):
+        return None
+    if not math.isfinite(number):
+        return None
+    return raw if isinstance(raw, int) else int(number) if number.is_integer() else number
+
+
+__all__ = ["HighLevelSide"]

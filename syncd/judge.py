@@ -1,0 +1,345 @@
+"""One field of one link: read what both sides hold, decide (SPEC §2), and say why in a sentence.
+
+`decide` knows only canonical values. This file brings them: raw values through the codec, the shadow, blank cells, one-way
+columns (SPEC §5), and the stamps of a conflict. It is pure; what it would have to ask a server it returns as a `Question`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from syncd.decide import Kind, Rules, decide
+from syncd.fields import NEVER_BLANK, Field
+from syncd.model import ABSENT, UNKNOWN, Agreed, Direction, Missing, Observed, Raw, Record, Side, Stamp, Value
+from syncd.sides import Question
+from syncd.values import Codec, OwnerCodec, Problem, Reading, StageCodec, clipped, folded
+
+WON = {Kind.X_WINS: Side.CRM, Kind.Y_WINS: Side.TABLE}
+COPIED = {Kind.TO_X: Side.CRM, Kind.TO_Y: Side.TABLE, Kind.X_WINS: Side.TABLE, Kind.Y_WINS: Side.CRM}
+
+
+class ChangeKind(StrEnum):
+    """Why a value is written."""
+
+    EDIT = "edit"  # one side changed
+    CONFLICT = "conflict"  # both changed; what is overwritten is a loser and is kept
+    FILL = "fill"  # a blank cell that may not be blank
+    RENAME = "rename"  # a stage or owner has a new name; the value is the same
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value to be written to `target`. `old` and `new` are canonical; `target_raw` and `source_raw` are what the two
+    sides held when this was planned, against which they are read again before the write (SPEC §3.1)."""
+
+    index: int
+    target: Side
+    old: Observed
+    new: Value
+    kind: ChangeKind
+    why: str
+    target_raw: Raw
+    source_raw: Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided for one field. At most one of `change` and `agreed` is set; neither where it waits.
+
+    `problem` is a sentence for the row's Sync cell; `needs_person` whether it counts for exit code 3 (CONTRACT).
+    """
+
+    index: int
+    kind: Kind
+    shadow: Observed
+    crm: Observed
+    table: Observed
+    why: str
+    change: Change | None = None
+    agreed: Agreed | None = None
+    problem: str = ""
+    needs_person: bool = False
+    question: Question | None = None
+    table_edited: bool = False
+    stamps: tuple[Stamp | None, Stamp | None] = (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What every verdict of a pair stands on: its fields and codecs, the sides' names for people, the rules, and the
+    answers that the table gave about edit times. `offsets` turn a server's seconds into our own."""
+
+    fields: tuple[Field, ...]
+    codecs: tuple[Codec, ...]
+    labels: Mapping[Side, str]
+    tie_side: Side = Side.CRM
+    tie_seconds: float = 2.0
+    offsets: Mapping[Side, float] | None = None
+    clocks: Mapping[Question, Stamp] | None = None
+
+    def offset(self, side: Side) -> float:
+        """Seconds to add to a stamp of that side's server."""
+        return (self.offsets or {}).get(side, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What dates our own writes on the CRM: the stamps they set, and the newest stamp that is none of them (SPEC §2)."""
+
+    own: tuple[float, ...] = ()
+    foreign: float | None = None
+
+
+def read_raw(codec: Codec, side: Side, raw: Raw, known: Value) -> Reading:
+    """The canonical value behind a raw one of either side."""
+    return codec.from_crm(raw) if side is Side.CRM else codec.from_table(raw, known)
+
+
+def write_raw(codec: Codec, side: Side, value: Value) -> Raw:
+    """The raw value that makes either side hold `value`."""
+    return codec.to_crm(value) if side is Side.CRM else codec.to_table(value)
+
+
+def same_raw(codec: Codec, side: Side, now: Raw, planned: Raw, known: Value) -> bool:
+    """Whether a side still holds what it held at planning: the same raw value, or one with the same meaning."""
+    if now == planned:
+        return True
+    first, second = read_raw(codec, side, now, known), read_raw(codec, side, planned, known)
+    return not isinstance(first, Problem) and not isinstance(second, Problem) and first == second
+
+
+def _crm_value(ground: Ground, index: int, record: Record | None, agreed: Agreed | None) -> tuple[Observed, str]:
+    """What the CRM holds, and a remark where it cannot be told."""
+    if record is None or index in record.lacks:
+        return UNKNOWN, f"{ground.labels[Side.CRM]} could not be read"
+    raw, codec = record.raw[index], ground.codecs[index]
+    if agreed is not None and raw == agreed.crm:
+        return agreed.value, ""
+    reading = codec.from_crm(raw)
+    if isinstance(reading, Problem):
+        return UNKNOWN, reading.sentence
+    if reading is None and ground.fields[index].name in NEVER_BLANK:
+        return UNKNOWN, f"it is blank in {ground.labels[Side.CRM]}"
+    if isinstance(codec, (OwnerCodec, StageCodec)) and not codec.knows(reading):
+        return UNKNOWN, f"{ground.labels[Side.CRM]} does not list “{reading}”"
+    return reading, ""
+
+
+def _table_value(
+    ground: Ground, index: int, record: Record, agreed: Agreed | None, known: Value
+) -> tuple[Observed, Problem | None]:
+    """What the table holds. A blank that may not be blank is no edit: it reads as the shadow and is filled (SPEC §5)."""
+    if index in record.lacks:
+        return UNKNOWN, None
+    raw, codec = record.raw[index], ground.codecs[index]
+    if agreed is not None and raw == agreed.table:
+        return agreed.value, None
+    blankable = ground.fields[index].name not in NEVER_BLANK
+    if not blankable and codec.is_blank(raw) and not _moves_pipeline(codec, raw, known):
+        return (agreed.value if agreed is not None else None), None
+    reading = codec.from_table(raw, known)
+    return (UNKNOWN, reading) if isinstance(reading, Problem) else (reading, None)
+
+
+def _moves_pipeline(codec: Codec, raw: Raw, known: Value) -> bool:
+    """Whether a blank Stage cell stands beside a Pipeline cell that a person changed: then both wait for the stage."""
+    if not isinstance(codec, StageCodec) or not isinstance(raw, list) or codec.pipeline_column is None:
+        return False
+    own = codec.to_table(known)
+    labels = codec.pipeline_names.of(raw[0], codec.pipeline_column)
+    return bool(raw[0]) and isinstance(own, list) and folded(own[0]) not in labels
+
+
+def _crm_stamp(ground: Ground, index: int, record: Record, past: Past) -> Stamp | None:
+    """When a person last edited the field in the CRM, in our own seconds; None where the CRM gave no time at all."""
+    clock = record.clocks[index] if index < len(record.clocks) else None
+    if clock is None:
+        return None
+    offset = ground.offset(Side.CRM)
+    if clock in past.own:
+        if past.foreign is None:
+            return Stamp(-math.inf, clock + offset)
+        clock = min(past.foreign, clock)
+    return Stamp(clock + offset, clock + offset)
+
+
+def _table_stamp(ground: Ground, index: int, record: Record, crm: Stamp | None) -> tuple[Stamp | None, Question | None]:
+    """When the cell was last edited; where the table must be asked and has not been, the question instead."""
+    clock = record.clocks[index] if index < len(record.clocks) else None
+    if clock is not None:
+        at = clock + ground.offset(Side.TABLE)
+        return Stamp(at, at), None
+    if crm is None:
+        return None, None
+    # One question decides: beyond this instant the table's edit wins, whatever its exact time is.
+    instant = crm.high + ground.tie_seconds if ground.tie_side is Side.CRM else crm.high - ground.tie_seconds - 0.001
+    question = Question(record.id, index, round(instant, 3))
+    answer = (ground.clocks or {}).get(question)
+    return answer, None if answer is not None else question
+
+
+def judge(
+    ground: Ground, index: int, agreed: Agreed | None, crm: Record | None, table: Record, past: Past = Past()
+) -> Verdict:
+    """Decides one field of one link (SPEC §2). `agreed` is None without a shadow, `crm` None while the deal is unknown."""
+    codec = ground.codecs[index]
+    shadow: Observed = agreed.value if agreed is not None else ABSENT
+    x, remark = _crm_value(ground, index, crm, agreed)
+    # A stage is looked up in the pipeline that the person saw: the agreed one, else the deal's.
+    known = agreed.value if agreed is not None else (x if isinstance(x, str) else None)
+    y, problem = _table_value(ground, index, table, agreed, known)
+    edited = y is not shadow and y != shadow
+    if problem is not None:
+        return Verdict(index, Kind.HOLD, shadow, x, UNKNOWN, "it waits for a person", problem=problem.sentence,
+                       needs_person=problem.person, table_edited=True)  # fmt: skip
+    if x is UNKNOWN or y is UNKNOWN:
+        return Verdict(index, Kind.HOLD, shadow, x, y, remark or "it could not be read", table_edited=edited)
+    assert crm is not None  # an unknown deal was held above
+    direction = ground.fields[index].direction
+    if _is_fill(ground, index, codec, table, x, y):
+        return _filled(ground, index, shadow, x, y, crm, table)
+    if direction is not Direction.BOTH:
+        return _one_way(ground, index, shadow, x, y, crm, table, agreed)
+    stamps: tuple[Stamp | None, Stamp | None] = (None, None)
+    rules = Rules(ground.tie_side is Side.CRM, ground.tie_seconds)
+    kind = decide(shadow, x, y, None, None, rules)
+    if kind is Kind.UNDATED:
+        at_crm = _crm_stamp(ground, index, crm, past)
+        at_table, question = _table_stamp(ground, index, table, at_crm)
+        stamps = (at_crm, at_table)
+        if question is not None:
+            return Verdict(index, kind, shadow, x, y, "both changed; the edit times are not known yet",
+                           question=question, table_edited=True, stamps=stamps)  # fmt: skip
+        anytime = Stamp(-math.inf, math.inf)
+        kind = decide(shadow, x, y, at_crm or anytime, at_table or anytime, rules)
+    if kind is Kind.AGREE:
+        return _agreement(ground, index, shadow, x, crm, table, agreed)
+    return _copied(ground, index, kind, shadow, x, y, crm, table, stamps)
+
+
+def _is_fill(ground: Ground, index: int, codec: Codec, table: Record, x: Observed, y: Observed) -> bool:
+    """Whether a cell that may not be blank is, while nothing else was typed into the field."""
+    raw = table.raw[index]
+    if ground.fields[index].name not in NEVER_BLANK or not codec.has_gap(raw):
+        return False
+    return codec.is_blank(raw) or x == y
+
+
+def _filled(
+    ground: Ground, index: int, shadow: Observed, x: Observed, y: Observed, crm: Record, table: Record
+) -> Verdict:
+    why = f"a blank {ground.fields[index].name} is filled again from {ground.labels[Side.CRM]}"
+    change = Change(index, Side.TABLE, None, _value(x), ChangeKind.FILL, why, table.raw[index], crm.raw[index])
+    return Verdict(index, Kind.TO_Y, shadow, x, y, why, change=change)
+
+
+def _value(observed: Observed) -> Value:
+    if isinstance(observed, Missing):
+        raise TypeError("an unknown value is never written")
+    return observed
+
+
+def _one_way(
+    ground: Ground,
+    index: int,
+    shadow: Observed,
+    x: Observed,
+    y: Observed,
+    crm: Record,
+    table: Record,
+    agreed: Agreed | None,
+) -> Verdict:
+    """A column that goes one way: its owner's changes are carried; what is typed on the other side stays (SPEC §5)."""
+    if x == y:
+        return _agreement(ground, index, shadow, x, crm, table, agreed)
+    to_table = ground.fields[index].direction is Direction.TO_TABLE
+    owner, copied = (Side.CRM, Kind.TO_Y) if to_table else (Side.TABLE, Kind.TO_X)
+    owned = x if to_table else y
+    if shadow is ABSENT or owned != shadow:
+        return _copied(ground, index, copied, shadow, x, y, crm, table, (None, None))
+    column, shown = ground.fields[index].columns[-1], clipped(ground.codecs[index].show(_value(x)))
+    problem = (
+        f"{ground.labels[Side.CRM]} owns “{column}” and holds “{shown}”; what was typed here stays here."
+        if to_table
+        else f"“{column}” goes only to {ground.labels[Side.CRM]}, which now holds “{shown}”."
+    )
+    why = f"{ground.labels[owner]} owns this column and did not change it"
+    return Verdict(index, Kind.HOLD, shadow, x, y, why, problem=problem)
+
+
+def _agreement(
+    ground: Ground, index: int, shadow: Observed, x: Observed, crm: Record, table: Record, agreed: Agreed | None
+) -> Verdict:
+    """Both hold the same: it becomes the shadow; a cell that still shows an old name gets the new one."""
+    codec, value = ground.codecs[index], _value(x)
+    label = codec.show(value)
+    renamed = agreed is not None and agreed.label != label and table.raw[index] == agreed.table
+    if renamed and not _shows(codec, table.raw[index], value):
+        assert agreed is not None
+        why = f"“{clipped(agreed.label)}” is now called “{clipped(label)}” in {ground.labels[Side.CRM]}"
+        change = Change(index, Side.TABLE, value, value, ChangeKind.RENAME, why, table.raw[index], crm.raw[index])
+        return Verdict(index, Kind.AGREE, shadow, x, x, why, change=change)
+    now = Agreed(value, crm.raw[index], table.raw[index], label)
+    return Verdict(index, Kind.AGREE, shadow, x, x, "both hold the same", agreed=now if now != agreed else None)
+
+
+def _shows(codec: Codec, raw: Raw, value: Value) -> bool:
+    """Whether a cell already shows the present name of `value`."""
+    want = codec.to_table(value)
+    wanted, shown = (want if isinstance(want, list) else [want]), (raw if isinstance(raw, list) else [raw])
+    columns = (
+        [codec.pipeline_column, codec.column] if isinstance(codec, StageCodec) else [getattr(codec, "column", None)]
+    )
+    labels = [
+        column.options.get(cell, cell) if column is not None and isinstance(cell, str) else cell
+        for cell, column in zip(shown, columns, strict=False)
+    ]
+    return all(name is None or folded(name) == folded(label) for name, label in zip(wanted, labels, strict=False))
+
+
+def _copied(
+    ground: Ground,
+    index: int,
+    kind: Kind,
+    shadow: Observed,
+    x: Observed,
+    y: Observed,
+    crm: Record,
+    table: Record,
+    stamps: tuple[Stamp | None, Stamp | None],
+) -> Verdict:
+    """The change that carries one side's value to the other, with its reason."""
+    target = COPIED[kind]
+    conflict = kind in WON
+    new, old = (x, y) if target is Side.TABLE else (y, x)
+    source_raw, target_raw = (crm, table) if target is Side.TABLE else (table, crm)
+    why = _reason(ground, kind, shadow, stamps)
+    change = Change(
+        index,
+        target,
+        old,
+        _value(new),
+        ChangeKind.CONFLICT if conflict else ChangeKind.EDIT,
+        why,
+        target_raw.raw[index],
+        source_raw.raw[index],
+    )
+    edited = target is Side.CRM or conflict
+    return Verdict(index, kind, shadow, x, y, why, change=change, table_edited=edited, stamps=stamps)
+
+
+def _reason(ground: Ground, kind: Kind, shadow: Observed, stamps: tuple[Stamp | None, Stamp | None]) -> str:
+    if kind not in WON:
+        source = ground.labels[COPIED[kind].other]
+        if shadow is ABSENT:
+            return f"nothing was agreed on yet; {source} gives this column"
+        return f"changed in {source}, unchanged in {ground.labels[COPIED[kind]]}"
+    both = "both changed" if shadow is not ABSENT else "they differ and nothing was agreed on yet"
+    winner, loser = ground.labels[WON[kind]], ground.labels[WON[kind].other]
+    first, second = stamps if WON[kind] is Side.CRM else (stamps[1], stamps[0])
+    if first is not None and second is not None and first.low - second.high > ground.tie_seconds:
+        return f"{both}; the edit in {winner} is the later one"
+    return f"{both}; the edit in {loser} is not later for certain, and {winner} wins ties"

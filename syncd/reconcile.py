@@ -1,0 +1,359 @@
+"""One pass of one pair: settle, observe, plan, carry, record (SPEC §§2, 3).
+
+`look` observes and plans and writes nothing anywhere but in memory, which is what `syncd plan` and `syncd why` show;
+`run_pass` carries the plan out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from syncd.carry import Stopped, Tally, Work, carry_messages, carry_new_rows, carry_updates, settle
+from syncd.fields import PIPELINE, REQUIRED, Field
+from syncd.judge import ChangeKind, Ground
+from syncd.model import Record, Side, Stamp
+from syncd.plan import Finding, Needs, Plan, View, make_plan
+from syncd.sides import CrmSide, Misconfigured, Question, ReadResult, SideDown, TableSchema, TableSide, Vocabulary
+from syncd.store import Store, StoreFailed
+from syncd.values import Names, codec_for
+
+QUESTION_ROUNDS = 5
+UNKNOWN_KEY_SECONDS = 3600.0  # how long "HighLevel has no such deal" is believed without asking again
+COARSEST_CLOCK_SECONDS = 1.0  # Airtable's modified times are whole seconds
+
+
+@dataclass(slots=True)
+class Pair:
+    """A location and a table that are kept in agreement, with everything a pass needs."""
+
+    name: str
+    fields: tuple[Field, ...]
+    crm: CrmSide
+    table: TableSide
+    store: Store
+    tie_side: Side = Side.CRM
+    skew_seconds: float = 1.0
+    read_lag_seconds: float = 60.0
+    clock: Callable[[], float] = time.time
+    stopping: Callable[[], bool] = lambda: False
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
+
+
+@dataclass(slots=True)
+class Look:
+    """What was observed, and the plan that follows from it."""
+
+    plan: Plan
+    view: View
+    vocabulary: Vocabulary
+    schema: TableSchema
+    gone_columns: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class PassResult:
+    """How a pass ended. `error` is a sentence where it could not be completed; `code` as CONTRACT "Exit codes"."""
+
+    pair: str
+    tally: Tally = field(default_factory=Tally)
+    findings: list[Finding] = field(default_factory=list)
+    links: int = 0
+    rows_without_id: int = 0
+    unsettled: int = 0
+    gone_columns: tuple[str, ...] = ()
+    calls: dict[Side, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str = ""
+    misconfigured: bool = False
+    stopped: bool = False
+
+    @property
+    def needs_person(self) -> int:
+        """How many things wait for a person."""
+        waiting = sum(finding.needs_person for finding in self.findings)
+        return waiting + len(self.tally.refusals) + len(self.tally.suspended) + len(self.gone_columns)
+
+    @property
+    def code(self) -> int:
+        """The pass's part of the exit code."""
+        if self.misconfigured:
+            return 2
+        if self.error or self.unsettled:
+            return 1
+        return 3 if self.needs_person else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--reconcile --json` prints (CONTRACT)."""
+        tally = self.tally
+        shown: dict[str, Any] = {
+            "pair": self.pair,
+            "created": {side.value: tally.created[side] for side in Side},
+            "updated": {side.value: tally.updated[side] for side in Side},
+            "deleted": {side.value: tally.deleted[side] for side in Side},
+            "conflicts": tally.conflicts,
+            "held": 0,
+            "failed": len(tally.refusals) + self.unsettled,
+            "calls": {side.value: self.calls.get(side, 0) for side in Side},
+            "seconds": round(self.seconds, 3),
+        }
+        return {**shown, "error": self.error} if self.error else shown
+
+    def as_report(self) -> dict[str, Any]:
+        """What the store keeps of a pass, for `status`."""
+        return {
+            **self.as_json(),
+            "links": self.links,
+            "rows_without_id": self.rows_without_id,
+            "waiting": self.tally.waiting,
+            "unsettled": self.unsettled,
+            "needs_person": [f.sentence for f in self.findings if f.needs_person] + self.problems(),
+            "findings": [
+                {"trouble": f.trouble.value, "deal": f.deal, "row": f.row, "title": f.title, "sentence": f.sentence,
+                 "needs_person": f.needs_person} for f in self.findings[:200]
+            ],
+            "code": self.code,
+        }  # fmt: skip
+
+    def problems(self) -> list[str]:
+        """Sentences about what no single record is to blame for, and about refused records."""
+        gone = [f"The column “{name}” is gone; its values are no longer carried." for name in self.gone_columns]
+        return [*self.tally.refusals, *self.tally.suspended, *gone]
+
+
+# --- observing -------------------------------------------------------------------------------------------------------
+
+
+def active_fields(fields: Sequence[Field], schema: TableSchema) -> tuple[Field, ...]:
+    """The fields that the table has a column for, in order."""
+    return tuple(f for f in fields if f.name in schema.columns)
+
+
+def gone_columns(pair: Pair, schema: TableSchema) -> tuple[str, ...]:
+    """Optional columns that were synced before and are gone (CONTRACT: exit code 3)."""
+    before: Mapping[str, str] = pair.store.fact("columns") or {}
+    names = {f.name: f.columns[-1] for f in pair.fields}
+    names[PIPELINE] = next((f.columns[0] for f in pair.fields if f.name == "stage"), PIPELINE)
+    return tuple(names[name] for name in before if name in names and name not in schema.columns)
+
+
+def names_first_met(pair: Pair, schema: TableSchema, *, keep: bool) -> dict[str, Names]:
+    """The meaning of each select's options as first met, by field; `keep` stores the new ones (SPEC §1)."""
+    known: dict[str, dict[str, str]] = pair.store.fact("options") or {}
+    met = {column: dict(options) for column, options in known.items()}
+    for column in schema.columns.values():
+        for option_id, label in column.options.items():
+            met.setdefault(column.id, {}).setdefault(option_id, label)
+    if keep:
+        pair.store.set_fact("options", met)
+    return {name: Names(met.get(column.id, {})) for name, column in schema.columns.items()}
+
+
+def label_text(vocabulary: Vocabulary) -> dict[str, str]:
+    """All names that rows show, by id: where this is unchanged no cell can have an old name."""
+    labels = {
+        stage.id: f"{pipeline.name}/{stage.name}" for pipeline in vocabulary.pipelines for stage in pipeline.stages
+    }
+    return {**labels, **{user.id: f"{user.name}/{user.email}" for user in vocabulary.users}}
+
+
+def make_ground(pair: Pair, fields: tuple[Field, ...], vocabulary: Vocabulary, schema: TableSchema,
+                names: Mapping[str, Names]) -> Ground:  # fmt: skip
+    """The ground of all verdicts of this pass."""
+    return Ground(
+        fields,
+        tuple(codec_for(f.name, schema.columns, vocabulary, names) for f in fields),
+        {Side.CRM: pair.crm.label, Side.TABLE: pair.table.label},
+        pair.tie_side,
+        COARSEST_CLOCK_SECONDS + pair.skew_seconds,
+    )
+
+
+@dataclass(slots=True)
+class Opened:
+    """A pair whose schemas were read: ready to be swept."""
+
+    ground: Ground
+    vocabulary: Vocabulary
+    schema: TableSchema
+    names: Mapping[str, Names]
+    gone: tuple[str, ...]
+
+
+def open_pair(pair: Pair, *, keep: bool) -> Opened:
+    """Reads both schemas (one or two calls a side) and says which fields can be synced. `keep` remembers column ids."""
+    vocabulary = pair.crm.schema()
+    schema = pair.table.schema()
+    gone = gone_columns(pair, schema)
+    fields = active_fields(pair.fields, schema)
+    missing = [name for name in REQUIRED if name not in {f.name for f in fields}]
+    if missing:
+        raise Misconfigured(f"The table lacks the column for {', '.join(missing)}.")
+    if keep:
+        before: Mapping[str, str] = pair.store.fact("columns") or {}
+        pair.store.set_fact("columns", {**before, **{name: column.id for name, column in schema.columns.items()}})
+    names = names_first_met(pair, schema, keep=keep)
+    pair.crm.use(fields)
+    pair.table.use(fields)
+    return Opened(make_ground(pair, fields, vocabulary, schema, names), vocabulary, schema, names, gone)
+
+
+def look(pair: Pair, opened: Opened, *, busy: frozenset[str] = frozenset()) -> Look:
+    """Sweeps both sides, plans, asks what the plan needs to know, and plans again until nothing is left to ask."""
+    pair.progress(f"reading {pair.crm.label}", 0, 0)
+    crm = {record.id: record for record in pair.crm.sweep()}
+    pair.progress(f"reading {pair.table.label}", 0, 0)
+    table = {record.id: record for record in pair.table.sweep()}
+    store, now = pair.store, pair.clock()
+    labels = label_text(opened.vocabulary)
+    offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}
+    view = View(
+        replace(opened.ground, offsets=offsets, clocks={}),
+        store.links(),
+        crm,
+        table,
+        {Side.CRM: {}, Side.TABLE: {}},
+        now,
+        pair.read_lag_seconds,
+        busy,
+        {(r.deal, r.side): (r.sentence, r.fingerprint) for r in store.refused() if r.next_try > now},
+        store.absent_keys(now - UNKNOWN_KEY_SECONDS),
+        store.messages(),
+        labels != store.fact("labels"),
+    )
+    plan = make_plan(view)
+    asked: set[Question] = set()
+    named_again = False
+    for _ in range(QUESTION_ROUNDS):
+        needs = _still_needed(plan.needs, view, asked, named_again)
+        if not needs:
+            break
+        view = answer(pair, opened, view, needs)
+        asked |= needs.questions
+        named_again = named_again or needs.vocabulary
+        plan = make_plan(view)
+    return Look(plan, view, opened.vocabulary, opened.schema, opened.gone)
+
+
+def _still_needed(needs: Needs, view: View, asked: set[Question], named_again: bool) -> Needs:
+    """What has not been asked yet; a question without an answer is not asked twice in a pass."""
+    return Needs(
+        needs.crm - view.reads[Side.CRM].keys(),
+        needs.table - view.reads[Side.TABLE].keys(),
+        needs.questions - asked,
+        needs.vocabulary and not named_again,
+    )
+
+
+def answer(pair: Pair, opened: Opened, view: View, needs: Needs) -> View:
+    """The view with what the plan asked for."""
+    reads: dict[Side, Mapping[str, ReadResult]] = dict(view.reads)
+    for side, ids in ((pair.crm, needs.crm), (pair.table, needs.table)):
+        if ids:
+            pair.progress(f"asking {side.label}", 0, len(ids))
+            reads[side.side] = {**reads[side.side], **side.read(sorted(ids))}
+    clocks: dict[Question, Stamp] = dict(view.ground.clocks or {})
+    if needs.questions:
+        clocks |= pair.table.edited(sorted(needs.questions, key=lambda q: (q.index, q.id)))
+    ground = replace(view.ground, clocks=clocks)
+    renamed = view.renamed
+    if needs.vocabulary:
+        # A stage or a user that was not listed a moment ago: the names are read once more, then it waits.
+        opened.vocabulary = pair.crm.schema()
+        fresh = make_ground(pair, ground.fields, opened.vocabulary, opened.schema, opened.names)
+        ground, renamed = replace(ground, codecs=fresh.codecs), True
+    return replace(view, ground=ground, reads=reads, renamed=renamed)
+
+
+# --- a pass ----------------------------------------------------------------------------------------------------------
+
+
+def run_pass(pair: Pair) -> PassResult:
+    """One full pass (CONTRACT `--reconcile`). Never raises for what a server or a record does; see `PassResult.error`."""
+    result = PassResult(pair.name)
+    began, calls = time.monotonic(), (pair.crm.calls, pair.table.calls)
+    pass_id: int | None = None
+    try:
+        pass_id = pair.store.begin_pass(pair.clock())
+        _pass(pair, pass_id, result)
+    except Misconfigured as error:
+        result.error, result.misconfigured = str(error), True
+    except SideDown as error:
+        result.stopped = pair.stopping()  # a wait that was cut short because the program ends is no failure
+        result.error = "" if result.stopped else str(error)
+    except StoreFailed as error:
+        result.error = str(error)
+    except Stopped:
+        result.stopped = True
+    result.seconds = time.monotonic() - began
+    result.calls = {Side.CRM: pair.crm.calls - calls[0], Side.TABLE: pair.table.calls - calls[1]}
+    try:
+        result.unsettled = len(pair.store.open_writes())
+        if pass_id is not None:
+            ended_by = result.error or ("stopped before its end" if result.stopped else "")
+            pair.store.end_pass(pass_id, pair.clock(), result.as_report(), ended_by)
+    except StoreFailed as failure:
+        result.error = result.error or str(failure)
+    return result
+
+
+def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
+    opened = open_pair(pair, keep=True)
+    sides = {Side.CRM: pair.crm, Side.TABLE: pair.table}
+    offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}
+    work = Work(
+        replace(opened.ground, offsets=offsets),
+        sides,
+        pair.store,
+        pass_id,
+        pair.clock,
+        pair.stopping,
+        pair.progress,
+        result.tally,
+    )
+    busy = frozenset(write.deal for write in settle(work))
+    seen = look(pair, opened, busy=busy)
+    work.ground = seen.view.ground
+    plan = seen.plan
+    result.findings, result.rows_without_id, result.gone_columns = (
+        plan.findings,
+        plan.rows_without_id,
+        seen.gone_columns,
+    )
+    remember(pair, seen)
+    before = {row.id: row.message or "" for row in seen.view.table.values() if row.id in plan.messages}
+    carry_updates(work, Side.CRM, [update for update in plan.updates if update.target is Side.CRM])
+    carry_updates(work, Side.TABLE, [update for update in plan.updates if update.target is Side.TABLE])
+    carry_new_rows(work, plan.new_rows)
+    carry_messages(work, plan.messages, before)
+    settle(work)  # a lost answer is looked up at once; what cannot be told yet stays open for the next pass
+    renames = any(change.kind is ChangeKind.RENAME for update in plan.updates for change in update.changes)
+    if not renames:
+        pair.store.set_fact("labels", label_text(seen.vocabulary))
+    result.links = len(pair.store.links()) if plan.links or plan.new_rows or plan.forget else len(seen.view.links)
+
+
+def remember(pair: Pair, seen: Look) -> None:
+    """Stores what the plan only remembers: agreements, stamps, states. One transaction, before anything is written."""
+    plan, store = seen.plan, pair.store
+    kept = {(f.deal, side) for f in plan.findings if f.trouble.value == "refused" for side in Side}
+    planned = {(update.deal, update.target) for update in plan.updates} | {
+        (row.deal, Side.TABLE) for row in plan.new_rows
+    }
+    over = [(r.deal, r.side) for r in store.refused() if (r.deal, r.side) not in kept | planned]
+    if not (plan.links or plan.forget or plan.absent_keys or over):
+        return
+    with store.tx():
+        store.put_links(plan.links)
+        store.forget(plan.forget)
+        store.put_absent(plan.absent_keys, pair.clock())
+        store.clear_refused(over)
+
+
+def observe_one(pair: Pair, opened: Opened, deal: str, row: str | None) -> tuple[Record | None, Record | None]:
+    """One deal and its row, read by id, for `syncd why`."""
+    found = pair.crm.read([deal])[deal]
+    at_row = pair.table.read([row])[row] if row else None
+    return (found if isinstance(found, Record) else None), (at_row if isinstance(at_row, Record) else None)

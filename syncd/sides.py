@@ -1,0 +1,224 @@
+"""What the engine asks of a side: one Protocol that HighLevel, Airtable and every later table implement (DESIGN).
+
+Two failure levels. A record that cannot be read or written is a value (`Unread`, `Refused`, `Lost`). A side that cannot be
+used at all is an exception: `SideDown` ends the pass, `Misconfigured` is a person's to mend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from syncd.fields import Field
+from syncd.model import ABSENT, Missing, Raw, Record, Side, Stamp
+
+
+class SideDown(Exception):
+    """A side cannot be used in this pass: down, refused token, quota gone. The text is a sentence for people (exit 1)."""
+
+
+class Misconfigured(Exception):
+    """Something the configuration names does not exist or belongs to another. Names it and the mend (exit 2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A record whose read was refused for another reason than "not found": unknown, never deleted (SPEC §1)."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """New raw values for one record; `changes` maps the index of a field to what the side shall hold.
+
+    `message` is a new text for the Sync cell and `partner` a new key, where they change; an empty text clears.
+    """
+
+    id: str
+    changes: Mapping[int, Raw] = field(default_factory=dict)
+    message: str | None = None
+    partner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewRecord:
+    """A record to be made: its partner's id (planted in it) and its raw values by field index."""
+
+    partner: str
+    values: Mapping[int, Raw]
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The server took the write; `record` is what it holds now, read back. `made` tells a new record from one found."""
+
+    record: Record
+    made: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The server refused, so nothing changed. `fields` names the columns it blames; `everyone` says that the refusal is no
+    record's fault (a permission, the table, a column), so other records would be refused alike (SPEC §3.7)."""
+
+    sentence: str
+    fields: frozenset[int] = frozenset()
+    everyone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """No answer came: the write may have happened. It is settled by reading, never by repeating (SPEC §3.5)."""
+
+    sentence: str
+
+
+ReadResult: TypeAlias = Record | Missing | Unread  # Missing is ABSENT here, never UNKNOWN
+WriteResult: TypeAlias = Written | Refused | Lost
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Was this field of this record edited after `instant` (seconds of our own clock)?"""
+
+    id: str
+    index: int
+    instant: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage of a pipeline."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A pipeline with its stages in order of position. `synced` is false where the configuration leaves it out."""
+
+    id: str
+    name: str
+    stages: tuple[Stage, ...]
+    synced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user who can own deals."""
+
+    id: str
+    name: str
+    email: str = ""
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The names behind the CRM's ids."""
+
+    pipelines: tuple[Pipeline, ...] = ()
+    users: tuple[User, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table: `kind` is "text", "number", "select" or "computed"; `precision` counts decimals of a number;
+    `options` maps a select's option ids to their labels."""
+
+    id: str
+    name: str
+    kind: str
+    precision: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TableSchema:
+    """What the table offers: `columns` maps a field's name (as in the configuration; "pipeline" beside "stage") to its column;
+    `message` is whether there is a Sync column."""
+
+    identity: str
+    columns: Mapping[str, Column]
+    message: bool
+    missing: tuple[str, ...] = ()
+
+
+class RecordSide(Protocol):
+    """The verbs of a side. All may raise `SideDown` or `Misconfigured`; none raises for a single record."""
+
+    side: Side
+    label: str  # as people know it: "HighLevel", "Airtable"
+    write_batch: int  # records a call to `write` can hold
+    read_batch: int  # records a call to `read` costs one request for
+    clock_offset: float  # add to a stamp of this side's server to get seconds of our own clock
+    calls: int  # requests sent since it was made, retries counted
+
+    def sweep(self) -> Iterator[Record]:
+        """Every record in scope. Ends normally only at the end marker; raises `SideDown` otherwise (SPEC §3.6)."""
+
+    def read(self, ids: Sequence[str]) -> dict[str, ReadResult]:
+        """Each record by its id, as it is now. Every id has an entry."""
+
+    def write(self, patches: Sequence[Patch]) -> list[WriteResult]:
+        """Writes at most `write_batch` patches in one call; results in the order given."""
+
+    def find(self, partners: Sequence[str]) -> dict[str, list[Record]]:
+        """Records that carry these partner ids, read now. Only for the side that carries keys."""
+
+    def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
+        """Makes at most `write_batch` records, keyed by their partner's id so that none is made twice."""
+
+    def delete(self, id: str) -> WriteResult | Missing:
+        """Deletes one record; ABSENT where it was gone already."""
+
+    def edited(self, questions: Sequence[Question]) -> dict[Question, Stamp]:
+        """When fields were edited. A question that could not be answered is left out."""
+
+    def use(self, fields: Sequence[Field]) -> None:
+        """From now on raw values stand in the order of these fields: those that both sides have."""
+
+
+class CrmSide(RecordSide, Protocol):
+    """The side whose ids name stages and users."""
+
+    identity: str  # the location
+
+    def schema(self) -> Vocabulary:
+        """Pipelines and users as they are now."""
+
+
+class TableSide(RecordSide, Protocol):
+    """The side whose records carry keys and messages."""
+
+    def schema(self) -> TableSchema:
+        """Columns and options as they are now; raises `Misconfigured` for a required one that is not there."""
+
+
+__all__ = [
+    "ABSENT",
+    "Column",
+    "CrmSide",
+    "Lost",
+    "Misconfigured",
+    "NewRecord",
+    "Patch",
+    "Pipeline",
+    "Question",
+    "ReadResult",
+    "RecordSide",
+    "Refused",
+    "SideDown",
+    "Stage",
+    "TableSchema",
+    "TableSide",
+    "Unread",
+    "User",
+    "Vocabulary",
+    "WriteResult",
+    "Written",
+]

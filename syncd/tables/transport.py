@@ -1,0 +1,73 @@
+"""Lets pyairtable's `requests.Session` run through `Http`: deadline, rate limit, clock and call count hold for it, too.
+
+Imports requests, which is slow: import this module only where an Airtable pair is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import BaseAdapter
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_encoding_from_headers
+
+from syncd.http import Http, Retry
+
+# httpx sets its own: which encodings it can decode, whether it keeps the connection, who it is.
+_OWN_HEADERS: Final = frozenset({"accept-encoding", "connection", "content-length", "host", "user-agent"})
+# The body is decoded and whole by now; these would describe the bytes on the wire.
+_WIRE_HEADERS: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+
+
+class RequestsAdapter(BaseAdapter):
+    """Mount it on a session for the address of `http`: `session.mount(http.base_url, RequestsAdapter(http))`."""
+
+    def __init__(self, http: Http) -> None:
+        super().__init__()
+        self._http = http
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Sends it through `Http` and raises its `HttpError`s as they are; time limits and TLS are left to `Http`."""
+        url = request.url or ""
+        reply = self._http.request(
+            request.method or "GET",
+            url,
+            content=request.body,
+            headers={name: _text(value) for name, value in request.headers.items() if name.lower() not in _OWN_HEADERS},
+            retry=policy(request.method or "GET", url),
+        )
+        response = requests.Response()
+        response.status_code = reply.status
+        response.headers = CaseInsensitiveDict(
+            {name: value for name, value in reply.headers.items() if name not in _WIRE_HEADERS}
+        )
+        response.encoding = get_encoding_from_headers(response.headers)
+        response.url = url
+        response.request = request
+        response.raw = BytesIO(reply.content)
+        return response
+
+    def close(self) -> None:
+        """Nothing: the `Http` belongs to who made it."""
+
+
+def policy(method: str, url: str) -> Retry:
+    """GET and POST …/listRecords are reads (the listing with a long formula); everything else writes."""
+    listing = method.upper() == "POST" and urlsplit(url).path.rstrip("/").endswith("/listRecords")
+    return Retry.READ if listing or method.upper() in ("GET", "HEAD") else Retry.WRITE
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
