@@ -1,8 +1,8 @@
 """Carrying a plan out, one write at a time: read again, write, read back, acknowledge (SPEC §3).
 
-Every step that makes something durable stands in this order: the intent (local), the write (remote), the acknowledgement
-with the new shadow (local, one transaction). Killed between any two of them, `settle` finds the intent open and asks the
-target what happened, before anything else is planned.
+Every step that makes something durable stands in this order: the intent (local), the write (remote), the
+acknowledgement with the new shadow (local, one transaction). Killed between any two of them, `settle` finds the
+intent open and asks the target what happened, before anything else is planned.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class Work:
     tally: Tally = field(default_factory=Tally)
     suspended: dict[Side, set[int]] = field(default_factory=lambda: {Side.CRM: set(), Side.TABLE: set()})
     closed: set[Side] = field(default_factory=set)  # sides that refuse every write in this pass
+    no_new_rows: bool = False  # making rows was refused, and not for a record's sake
     refused_alike: dict[tuple[Side, str], tuple[str, frozenset[int]]] = field(default_factory=dict)
 
     @property
@@ -138,23 +139,23 @@ class Ready:
 def recheck(work: Work, update: Update, source: ReadResult | None, target: ReadResult) -> Ready | None:
     """The part of an update that still holds (SPEC §3.1): source still x and target still u. Where the target holds x
     already it is adopted; anything else waits for the next pass."""
-    if not isinstance(source, Record) or not isinstance(target, Record):
+    link = work.store.link(update.deal)
+    if link is None or not isinstance(target, Record) or (copies(update) and not isinstance(source, Record)):
         work.tally.waiting += 1
         return None
+    source = source if isinstance(source, Record) else None
     deal, row = (target, source) if update.target is Side.CRM else (source, target)
-    link = work.store.link(update.deal)
-    if link is None or row.partner not in (None, update.deal):
+    if row is not None and row.partner not in (None, update.deal):
         work.tally.waiting += 1
         return None
     keep, adopt, held = [], [], False
     agreed = link.agreed().get("stage")
+    known = agreed.value if agreed is not None else None
     for change in update.changes:
-        if change.index in work.suspended[update.target] or {change.index} & (source.lacks | target.lacks):
-            held = True
-            continue
         codec = work.ground.codecs[change.index]
-        known = agreed.value if agreed is not None else None
-        if not same_raw(codec, update.target.other, source.raw[change.index], change.source_raw, known):
+        if change.index in work.suspended[update.target] or change.index in target.lacks:
+            held = True
+        elif source is not None and not _still_source(work, update, change, source, known):
             held = True
         elif same_raw(codec, update.target, target.raw[change.index], change.target_raw, known):
             keep.append(change)
@@ -174,6 +175,14 @@ def recheck(work: Work, update: Update, source: ReadResult | None, target: ReadR
     if not keep and partner is None:
         return None
     return Ready(replace(update, changes=tuple(keep), partner=partner), source, target)
+
+
+def _still_source(work: Work, update: Update, change: Change, source: Record, known: Value) -> bool:
+    """Whether the source still holds what is to be copied."""
+    if change.index in source.lacks:
+        return False
+    codec = work.ground.codecs[change.index]
+    return same_raw(codec, update.target.other, source.raw[change.index], change.source_raw, known)
 
 
 def _pair_raw(target_side: Side, change: Change, source: Record | None, target: Record) -> tuple[Raw, Raw]:
@@ -219,7 +228,19 @@ def _lines(work: Work, update: Update) -> list[ChangeLine]:
 
 
 def write_updates(work: Work, side: RecordSide, ready: Sequence[Ready]) -> None:
-    """Intents, one call, acknowledgements."""
+    """Intents, one call, acknowledgements. What was refused for a column's sake is tried once more without it."""
+    refused = _write_once(work, side, ready)
+    again = []
+    for item in refused:
+        rest = tuple(change for change in item.update.changes if change.index not in work.suspended[side.side])
+        if side.side not in work.closed and rest and len(rest) < len(item.update.changes):
+            again.append(replace(item, update=replace(item.update, changes=rest)))
+    if again:
+        _write_once(work, side, again)
+
+
+def _write_once(work: Work, side: RecordSide, ready: Sequence[Ready]) -> list[Ready]:
+    """One call with its intents; returns what was refused."""
     now = work.clock()
     with work.store.tx():
         ids = [
@@ -246,6 +267,7 @@ def write_updates(work: Work, side: RecordSide, ready: Sequence[Ready]) -> None:
     results = side.write(patches)
     for write_id, item, result in zip(ids, ready, results, strict=True):
         finish_update(work, side, write_id, item, result)
+    return [item for item, result in zip(ready, results, strict=True) if isinstance(result, Refused)]
 
 
 def finish_update(work: Work, side: RecordSide, write_id: int, item: Ready, result: WriteResult) -> None:
@@ -328,10 +350,11 @@ def _alike(sentence: str) -> str:
     return re.sub(r"[“\"'].*?[”\"']|\b[A-Za-z]*\d[\w-]*\b", "…", sentence)
 
 
-def refuse(work: Work, side: Side, write_id: int, update: Update, refused: Refused) -> None:
-    """Keeps a refusal (SPEC §3.7). A record's own is quarantined; what would hit others alike suspends the column."""
+def refuse(work: Work, side: Side, write_id: int, update: Update, refused: Refused, *, making: bool = False) -> None:
+    """Keeps a refusal (SPEC §3.7). A record's own is quarantined; what would hit others alike suspends the column, or
+    making rows."""
     named = refused.fields or frozenset(change.index for change in update.changes)
-    alike = (side, _alike(refused.sentence))
+    alike = (side, ("making: " if making else "") + _alike(refused.sentence))
     before = work.refused_alike.get(alike)
     everyone = refused.everyone or before is not None
     now = work.clock()
@@ -345,7 +368,9 @@ def refuse(work: Work, side: Side, write_id: int, update: Update, refused: Refus
         work.refused_alike[alike] = (update.deal, named)
         work.tally.refusals.append(f"“{update.title}”: {refused.sentence}")
         return
-    if refused.everyone and not refused.fields:
+    if making and not named:
+        work.no_new_rows = True
+    elif refused.everyone and not refused.fields:
         work.closed.add(side)
     else:
         work.suspended[side] |= named
@@ -370,12 +395,15 @@ def carry_new_rows(work: Work, rows: Sequence[NewRow]) -> None:
     done = 0
     for start in range(0, len(rows), side.write_batch):
         work.check_stop()
-        if Side.TABLE in work.closed:
+        if Side.TABLE in work.closed or work.no_new_rows:
             work.tally.waiting += len(rows) - done
             return
         batch = [row for row in rows[start : start + side.write_batch] if not row.again or _still(work, row)]
         if batch:
-            _write_rows(work, side, batch)
+            suspended = set(work.suspended[Side.TABLE])
+            refused = _write_rows(work, side, batch)
+            if refused and work.suspended[Side.TABLE] > suspended:
+                _write_rows(work, side, refused)  # once more, without the columns that were refused
         done = min(start + side.write_batch, len(rows))
         work.progress(f"making rows in {side.label}", done, len(rows))
 
@@ -392,8 +420,10 @@ def _still(work: Work, row: NewRow) -> bool:
     return same
 
 
-def _write_rows(work: Work, side: RecordSide, batch: Sequence[NewRow]) -> None:
+def _write_rows(work: Work, side: RecordSide, batch: Sequence[NewRow]) -> list[NewRow]:
+    """One call with its intents; suspended columns are left out. Returns what was refused."""
     now = work.clock()
+    batch = [_without(row, work.suspended[Side.TABLE]) for row in batch]
     with work.store.tx():
         ids = []
         for row in batch:
@@ -410,12 +440,16 @@ def _write_rows(work: Work, side: RecordSide, batch: Sequence[NewRow]) -> None:
         if isinstance(result, Lost):
             continue
         if isinstance(result, Refused):
-            planned = Update(Side.TABLE, row.deal, "", row.title, ())
-            refuse(work, side.side, write_id, planned, result)
+            refuse(work, side.side, write_id, Update(Side.TABLE, row.deal, "", row.title, ()), result, making=True)
             continue
         values = {index: (value, crm_raw) for index, (value, crm_raw, _) in row.values.items()}
         _link_row(work, write_id, row.deal, row.title, row.stamp, values, result.record)
         work.tally.created[side.side] += 1
+    return [row for row, result in zip(batch, results, strict=True) if isinstance(result, Refused)]
+
+
+def _without(row: NewRow, suspended: set[int]) -> NewRow:
+    return replace(row, values={index: planned for index, planned in row.values.items() if index not in suspended})
 
 
 def _link_row(

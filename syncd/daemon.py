@@ -1,7 +1,7 @@
 """The daemon: a pass of every pair each interval, until SIGTERM or SIGINT (CONTRACT).
 
-APScheduler is the clock only (reference/stack.md §1): no misfire limit, nothing coalesced away, no work in signal handlers.
-The watchdog is fed by passes that move, not by a thread that only proves it is alive.
+APScheduler is the clock only (reference/stack.md §1): no misfire limit, nothing coalesced away, no work in signal
+handlers. The watchdog is fed by passes that move, not by a thread that only proves it is alive.
 """
 
 from __future__ import annotations

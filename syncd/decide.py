@@ -1,7 +1,7 @@
 """The decision of SPEC §2: pure, total, one screen.
 
-Two rules hold this file together. Everything that decides who wins stands here. And nothing here knows which side is the
-CRM: `x` is one side, `y` the other, and swapping them mirrors the outcome.
+Two rules hold this file together. Everything that decides who wins stands here. And nothing here knows which side is
+the CRM: `x` is one side, `y` the other, and swapping them mirrors the outcome.
 
 Values decide what changed. The stamps are looked at in one place only, the last arm, where both sides changed.
 """

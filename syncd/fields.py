@@ -10,7 +10,8 @@ from syncd.model import Direction
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a pair: its CRM name, the columns that hold it (stage: Pipeline and Stage), and where edits may travel.
+    """One field of a pair: its CRM name, the columns that hold it (stage: Pipeline and Stage), and where edits may
+    travel.
 
     `columns` are the names as configured; stage has ("Pipeline", "Stage"), the first of which a table may lack.
     """

@@ -1,7 +1,8 @@
 """One field of one link: read what both sides hold, decide (SPEC §2), and say why in a sentence.
 
-`decide` knows only canonical values. This file brings them: raw values through the codec, the shadow, blank cells, one-way
-columns (SPEC §5), and the stamps of a conflict. It is pure; what it would have to ask a server it returns as a `Question`.
+`decide` knows only canonical values. This file brings them: raw values through the codec, the shadow, blank cells,
+one-way columns (SPEC §5), and the stamps of a conflict. It is pure; what it would have to ask a server it returns as
+a `Question`.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One value to be written to `target`. `old` and `new` are canonical; `target_raw` and `source_raw` are what the two
-    sides held when this was planned, against which they are read again before the write (SPEC §3.1)."""
+    """One value to be written to `target`. `old` and `new` are canonical; `target_raw` and `source_raw` are what the
+    two sides held when this was planned, against which they are read again before the write (SPEC §3.1).
+    """
 
     index: int
     target: Side
@@ -184,7 +186,9 @@ def _table_stamp(ground: Ground, index: int, record: Record, crm: Stamp | None) 
 def judge(
     ground: Ground, index: int, agreed: Agreed | None, crm: Record | None, table: Record, past: Past = Past()
 ) -> Verdict:
-    """Decides one field of one link (SPEC §2). `agreed` is None without a shadow, `crm` None while the deal is unknown."""
+    """Decides one field of one link (SPEC §2). `agreed` is None without a shadow, `crm` None while the deal is
+    unknown.
+    """
     codec = ground.codecs[index]
     shadow: Observed = agreed.value if agreed is not None else ABSENT
     x, remark = _crm_value(ground, index, crm, agreed)

@@ -1,4 +1,6 @@
-"""One process per state folder: an OS lock held for life (SPEC §4). The kernel frees it with the process, also after kill -9."""
+"""One process per state folder: an OS lock held for life (SPEC §4). The kernel frees it with the process, also after
+kill -9.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ class InstanceLock:
             holder = os.read(handle, 4096).decode(errors="replace")
             os.close(handle)
             raise Held(
-                f"Another syncd works in {self.path.parent}: {describe(holder)}. Stop it first, or use another state_dir."
+                f"Another syncd works in {self.path.parent}: {describe(holder)}. "
+                "Stop it first, or use another state_dir."
             ) from None
         os.ftruncate(handle, 0)
         about = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time(), "doing": self.doing}

@@ -1,4 +1,5 @@
-"""The words of the program: sides, fields, observations, stamps and the shadow. Frozen data, no behaviour beyond asking it.
+"""The words of the program: sides, fields, observations, stamps and the shadow. Frozen data, no behaviour beyond
+asking it.
 
 A canonical value is a string or None (None: empty). Money is a plain decimal string, a stage "pipelineId:stageId", an
 owner the user's id. A raw value is what a side holds, as JSON (SPEC §1).
@@ -13,7 +14,7 @@ from enum import Enum, StrEnum
 from typing import Any, Final, TypeAlias
 
 Value: TypeAlias = str | None
-Raw: TypeAlias = "str | int | float | bool | None | list[Raw]"
+Raw: TypeAlias = "str | int | float | bool | list[Raw] | None"
 
 
 class Side(StrEnum):
@@ -88,8 +89,9 @@ def pack(names: Sequence[str], raw: Sequence[Raw]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """The shadow of one field (SPEC §1): ONE value, the last that both sides were known to hold; beside it what each side
-    showed for it, and the name that people saw (a stage's or an owner's)."""
+    """The shadow of one field (SPEC §1): ONE value, the last that both sides were known to hold; beside it what each
+    side showed for it, and the name that people saw (a stage's or an owner's).
+    """
 
     value: Value
     crm: Raw
@@ -113,8 +115,9 @@ class LinkState(StrEnum):
 class Link:
     """One deal and one row (SPEC §1), with the shadow in packed form.
 
-    `seen` is the newest stamp seen of the deal (its server's clock) and `seen_at` when (our clock); `own` holds the stamps
-    that our own writes set, which date no person's edit, and `foreign` the newest stamp that is none of them (SPEC §2).
+    `seen` is the newest stamp seen of the deal (its server's clock) and `seen_at` when (our clock); `own` holds the
+    stamps that our own writes set, which date no person's edit, and `foreign` the newest stamp that is none of them
+    (SPEC §2).
     """
 
     deal: str

@@ -1,8 +1,8 @@
 """Shadow and observations in, a plan out (SPEC §§2, 5). Pure: no clock, no I/O; the same inputs give the same plan.
 
-A plan is data, shared by preview and execution. What cannot be decided without asking a server stands in `Plan.needs`; the
-caller asks, adds the answers to the view and plans again. Every record is planned by itself (SPEC §6, P10): a plan is the
-sum of the parts of its links.
+A plan is data, shared by preview and execution. What cannot be decided without asking a server stands in
+`Plan.needs`; the caller asks, adds the answers to the view and plans again. Every record is planned by itself (SPEC
+§6, P10): a plan is the sum of the parts of its links.
 """
 
 from __future__ import annotations
@@ -99,9 +99,10 @@ class Needs:
 class View:
     """Everything that a plan is made from. `crm` and `table` are complete sweeps; `reads` holds later reads by id.
 
-    `busy` are deals with an unsettled write; `refused` maps (deal, target) to the sentence of a write that was refused and
-    the text of its changes; `unknown_keys` are ids that HighLevel lately said it does not have; `messages` is the last
-    text written to each Sync cell; `renamed` asks to look at the names of all stages and owners.
+    `busy` are deals with an unsettled write; `refused` maps (deal, target) to the sentence of a write that was
+    refused and the text of its changes; `unknown_keys` are ids that HighLevel lately said it does not have;
+    `messages` is the last text written to each Sync cell; `renamed` asks to look at the names of all stages and
+    owners.
     """
 
     ground: Ground
@@ -131,6 +132,7 @@ class Plan:
     absent_keys: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     rows_without_id: int = 0
+    all_judged: bool = False  # every link was looked at whole: no cell can have kept an old name
     needs: Needs = Needs()
 
     def is_empty(self) -> bool:
@@ -149,6 +151,8 @@ class _Planner:
         self.need_table: set[str] = set()
         self.questions: set[Question] = set()
         self.vocabulary = False
+        self.said: dict[str, set[str]] = {}
+        self.judged = 0
         self.carriers: dict[str, list[str]] = defaultdict(list)
         self.link_of_row = {link.row: link for link in view.links.values()}
         rows = {**view.table, **{k: r for k, r in view.reads[Side.TABLE].items() if isinstance(r, Record)}}
@@ -173,12 +177,20 @@ class _Planner:
         self.plan.findings.append(Finding(trouble, deal, row, title, sentence, person))
 
     def say(self, row_id: str, sentence: str) -> None:
-        """Wants `sentence` in the row's Sync cell; it is written only when the message changes (SPEC §5)."""
-        row = self.row(row_id)
-        if not isinstance(row, Record) or row.message is None:
-            return  # no such row, or the table has no Sync column
-        if self.view.messages.get(row_id, text(row.message) or "") != sentence:
-            self.plan.messages[row_id] = sentence
+        """Wants `sentence` in the row's Sync cell; with nothing else to say, an empty one clears it."""
+        said = self.said.setdefault(row_id, set())
+        if sentence:
+            said.add(sentence)
+
+    def write_messages(self) -> None:
+        """One text per row, whatever was found about it; it is written only when it changes (SPEC §5)."""
+        for row_id, sentences in self.said.items():
+            row = self.row(row_id)
+            if not isinstance(row, Record) or row.message is None:
+                continue  # no such row, or the table has no Sync column
+            message = " ".join(sorted(sentences))
+            if self.view.messages.get(row_id, text(row.message) or "") != message:
+                self.plan.messages[row_id] = message
 
     # --- links ---------------------------------------------------------------------------------------------------
 
@@ -223,7 +235,10 @@ class _Planner:
         """Another row carries the key: the link moves there, once it is certain that its own row does not (SPEC §5)."""
         other = self.link_of_row.get(new_row)
         if other is not None and other.state is LinkState.BOTH:
-            return None  # that row belongs to another deal, which says so
+            # That row belongs to another deal, which says so there; here the link's own row may carry a wrong key.
+            if isinstance(own, Record) and own.partner is not None:
+                self.stolen(link, own)
+            return None
         if own is None:
             self.need_table.add(link.row)
             return None
@@ -350,6 +365,7 @@ class _Planner:
         if quiet and (stale or (pack(self.names, deal.raw) == link.crm_raw and not deal.lacks)):
             self.say(row.id, "")
             self.remember(link)
+            self.judged += not stale
             return
         agreed = link.agreed()
         past = Past(link.own, link.foreign)
@@ -357,6 +373,9 @@ class _Planner:
             judge(view.ground, index, agreed.get(name), None if stale else deal, row, past)
             for index, name in enumerate(self.names)
         ]
+        self.judged += not stale and not any(
+            index in deal.lacks or index in row.lacks for index in range(len(self.names))
+        )
         self.follow(link, verdicts, agreed, deal, row)
 
     def seen(self, link: Link, deal: Record) -> Link:
@@ -399,6 +418,7 @@ class _Planner:
         refused = self.view.refused.get((update.deal, update.target))
         if refused is not None and refused[1] == fingerprint(update):
             self.find(Trouble.QUARANTINED, update.deal, update.row, refused[0], True, update.title)
+            self.judged -= 1
             return refused[0]
         self.plan.updates.append(update)
         return ""
@@ -421,7 +441,8 @@ class _Planner:
             self.need_crm.add(key)
         elif deal is None or isinstance(deal, Missing):
             self.wrong_key(row, "HighLevel has no deal with this GHL ID. Clear it, or put the right one in.")
-            self.plan.absent_keys.append(key)
+            if deal is not None:  # asked just now; what was known before keeps its age and is asked again in time
+                self.plan.absent_keys.append(key)
         elif isinstance(deal, Unread):
             self.find(Trouble.UNREAD, key, row.id, deal.sentence, False, row.title)
         elif deal.outside:
@@ -446,6 +467,8 @@ class _Planner:
         for row in view.table.values():
             if row.partner is None and row.id not in self.link_of_row and self.filled(row):
                 self.plan.rows_without_id += 1
+        self.write_messages()
+        self.plan.all_judged = self.judged >= sum(link.state is LinkState.BOTH for link in view.links.values())
         self.plan.updates.sort(key=lambda update: (update.target, update.deal))
         self.plan.needs = Needs(
             frozenset(self.need_crm), frozenset(self.need_table), frozenset(self.questions), self.vocabulary

@@ -271,7 +271,9 @@ def answer(pair: Pair, opened: Opened, view: View, needs: Needs) -> View:
 
 
 def run_pass(pair: Pair) -> PassResult:
-    """One full pass (CONTRACT `--reconcile`). Never raises for what a server or a record does; see `PassResult.error`."""
+    """One full pass (CONTRACT `--reconcile`). Never raises for what a server or a record does; see
+    `PassResult.error`.
+    """
     result = PassResult(pair.name)
     began, calls = time.monotonic(), (pair.crm.calls, pair.table.calls)
     pass_id: int | None = None
@@ -330,7 +332,7 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
     carry_messages(work, plan.messages, before)
     settle(work)  # a lost answer is looked up at once; what cannot be told yet stays open for the next pass
     renames = any(change.kind is ChangeKind.RENAME for update in plan.updates for change in update.changes)
-    if not renames:
+    if plan.all_judged and not renames:
         pair.store.set_fact("labels", label_text(seen.vocabulary))
     result.links = len(pair.store.links()) if plan.links or plan.new_rows or plan.forget else len(seen.view.links)
 
@@ -352,7 +354,7 @@ def remember(pair: Pair, seen: Look) -> None:
         store.clear_refused(over)
 
 
-def observe_one(pair: Pair, opened: Opened, deal: str, row: str | None) -> tuple[Record | None, Record | None]:
+def observe_one(pair: Pair, deal: str, row: str | None) -> tuple[Record | None, Record | None]:
     """One deal and its row, read by id, for `syncd why`."""
     found = pair.crm.read([deal])[deal]
     at_row = pair.table.read([row])[row] if row else None

@@ -1,7 +1,7 @@
 """What the engine asks of a side: one Protocol that HighLevel, Airtable and every later table implement (DESIGN).
 
-Two failure levels. A record that cannot be read or written is a value (`Unread`, `Refused`, `Lost`). A side that cannot be
-used at all is an exception: `SideDown` ends the pass, `Misconfigured` is a person's to mend.
+Two failure levels. A record that cannot be read or written is a value (`Unread`, `Refused`, `Lost`). A side that
+cannot be used at all is an exception: `SideDown` ends the pass, `Misconfigured` is a person's to mend.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from syncd.model import ABSENT, Missing, Raw, Record, Side, Stamp
 
 
 class SideDown(Exception):
-    """A side cannot be used in this pass: down, refused token, quota gone. The text is a sentence for people (exit 1)."""
+    """A side cannot be used in this pass: down, refused token, quota gone. The text is a sentence for people (exit
+    1).
+    """
 
 
 class Misconfigured(Exception):
@@ -61,8 +63,9 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The server refused, so nothing changed. `fields` names the columns it blames; `everyone` says that the refusal is no
-    record's fault (a permission, the table, a column), so other records would be refused alike (SPEC §3.7)."""
+    """The server refused, so nothing changed. `fields` names the columns it blames; `everyone` says that the refusal
+    is no record's fault (a permission, the table, a column), so other records would be refused alike (SPEC §3.7).
+    """
 
     sentence: str
     fields: frozenset[int] = frozenset()
@@ -127,8 +130,9 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the table: `kind` is "text", "number", "select" or "computed"; `precision` counts decimals of a number;
-    `options` maps a select's option ids to their labels."""
+    """A column of the table: `kind` is "text", "number", "select" or "computed"; `precision` counts decimals of a
+    number; `options` maps a select's option ids to their labels.
+    """
 
     id: str
     name: str
@@ -139,8 +143,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
-    """What the table offers: `columns` maps a field's name (as in the configuration; "pipeline" beside "stage") to its column;
-    `message` is whether there is a Sync column."""
+    """What the table offers: `columns` maps a field's name (as in the configuration; "pipeline" beside "stage") to
+    its column; `message` is whether there is a Sync column.
+    """
 
     identity: str
     columns: Mapping[str, Column]
@@ -155,8 +160,14 @@ class RecordSide(Protocol):
     label: str  # as people know it: "HighLevel", "Airtable"
     write_batch: int  # records a call to `write` can hold
     read_batch: int  # records a call to `read` costs one request for
-    clock_offset: float  # add to a stamp of this side's server to get seconds of our own clock
-    calls: int  # requests sent since it was made, retries counted
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds to add to a stamp of this side's server to get our own clock."""
+
+    @property
+    def calls(self) -> int:
+        """Requests sent since it was made, retries counted."""
 
     def sweep(self) -> Iterator[Record]:
         """Every record in scope. Ends normally only at the end marker; raises `SideDown` otherwise (SPEC §3.6)."""
@@ -186,7 +197,9 @@ class RecordSide(Protocol):
 class CrmSide(RecordSide, Protocol):
     """The side whose ids name stages and users."""
 
-    identity: str  # the location
+    @property
+    def identity(self) -> str:
+        """The location's id."""
 
     def schema(self) -> Vocabulary:
         """Pipelines and users as they are now."""

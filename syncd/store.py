@@ -1,7 +1,8 @@
 """The state database: links with their shadow, intents, history, passes (SPEC §3.3). SQLite through sqlite-utils.
 
-What is durable is built whole and written in one transaction. An intent is a row of `writes` in state "open"; the same row,
-ended, is the history. sqlite-utils' own `with db.conn:` is no transaction (reference/stack.md §3), so `Store.tx` says BEGIN.
+What is durable is built whole and written in one transaction. An intent is a row of `writes` in state "open"; the
+same row, ended, is the history. sqlite-utils' own `with db.conn:` is no transaction (reference/stack.md §3), so
+`Store.tx` says BEGIN.
 """
 
 from __future__ import annotations
@@ -326,11 +327,8 @@ class Store:
         )
 
     def _writes(self, where: str, *values: object) -> list[Write]:
-        rows = self._rows(
-            "SELECT id, pass_id, at, side, action, deal, row_id, title, changes, state, ended_at, note FROM writes "
-            f"WHERE {where}",  # noqa: S608  (only the constants above)
-            *values,
-        )
+        columns = "id, pass_id, at, side, action, deal, row_id, title, changes, state, ended_at, note"
+        rows = self._rows(f"SELECT {columns} FROM writes WHERE {where}", *values)  # noqa: S608  (constants only)
         return [_write(row) for row in rows]
 
     # --- messages, refused records, unknown keys -----------------------------------------------------------------

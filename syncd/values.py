@@ -1,7 +1,8 @@
 """Canonical values: one form per field type, in which equality is decided (SPEC §1).
 
-A codec reads a raw value of a side into a canonical `Value`, and writes a canonical value as the raw value of a side. What
-cannot be read is a `Problem` with a sentence for people; the field then waits and what was typed stays (SPEC §5).
+A codec reads a raw value of a side into a canonical `Value`, and writes a canonical value as the raw value of a side.
+What cannot be read is a `Problem` with a sentence for people; the field then waits and what was typed stays (SPEC
+§5).
 """
 
 from __future__ import annotations
@@ -46,8 +47,10 @@ def folded(raw: object) -> str:
 
 
 def money(raw: Raw, precision: int) -> Reading:
-    """A plain decimal string rounded to `precision` digits; blank is "0", since HighLevel's value knows no empty (SPEC §1)."""
-    if isinstance(raw, bool) or isinstance(raw, list):
+    """A plain decimal string rounded to `precision` digits; blank is "0", since HighLevel's value knows no empty
+    (SPEC §1).
+    """
+    if isinstance(raw, bool | list):
         return Problem(f"“{raw}” is not a number.")
     if raw is None or (isinstance(raw, str) and not raw.strip()):
         return "0"
@@ -177,7 +180,9 @@ def _label(raw: Raw, column: Column | None) -> Raw:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What options meant when first met: option id -> label. A renamed option keeps its meaning (SPEC §1: options by id)."""
+    """What options meant when first met: option id -> label. A renamed option keeps its meaning (SPEC §1: options by
+    id).
+    """
 
     first_met: Mapping[str, str] = field(default_factory=dict)
 
@@ -279,8 +284,8 @@ class OwnerCodec:
 class StageCodec:
     """Pipeline and stage as one value, "pipelineId:stageId" (SPEC §1, §3.8).
 
-    A cell pair is [pipeline, stage]. Without a Pipeline column, or where that cell is blank, the stage is looked up in the
-    deal's own pipeline only.
+    A cell pair is [pipeline, stage]. Without a Pipeline column, or where that cell is blank, the stage is looked up
+    in the deal's own pipeline only.
     """
 
     pipelines: tuple[Pipeline, ...] = ()

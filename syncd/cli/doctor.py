@@ -48,7 +48,9 @@ def bad(about: str, sentence: str, code: int = 1) -> Check:
 @shared_options
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
-    """Checks configuration, tokens, scopes, columns, options, limits and clocks of every pair, with the mend for each."""
+    """Checks configuration, tokens, scopes, columns, options, limits and clocks of every pair, with the mend for
+    each.
+    """
     settings = settings_of(context)
     codes = []
     checks = [good("configuration", f"{len(settings.pair)} pair(s), all keys known."), *state_checks(settings)]

@@ -121,7 +121,7 @@ def _daemon(context: click.Context, settings: Settings, pairs: list[PairSettings
         connections = {pair.name: stack.enter_context(Connection(settings, pair, stop)) for pair in pairs}
         passes = {name: partial(one.run_pass, pulse) for name, one in connections.items()}
         log.info("syncd %s: %d pair(s), a pass every %g s", __version__, len(pairs), settings.interval)
-        daemon = Daemon(passes, {name: settings.interval for name in passes}, stop=stop, pulse=pulse, report=_log_pass)
+        daemon = Daemon(passes, dict.fromkeys(passes, settings.interval), stop=stop, pulse=pulse, report=_log_pass)
         daemon.run()
     log.info("ended")
     return 0

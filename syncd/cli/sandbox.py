@@ -37,8 +37,8 @@ def sandbox(seed: int, deals: int, lag: float, crm_port: int, table_port: int, n
             "In another terminal:",
             *(f"  export {name}={value}" for name, value in world.environment().items()),
             "  syncd --reconcile",
-            "Edit as a person (PUT /_sandbox/deals/ID, PATCH /_sandbox/records/Deals/ROW); faults: POST /_sandbox/faults;",
-            "what was asked: GET /_sandbox/log; workflows that fired: GET /_sandbox/triggers. Ctrl-C ends it.",
+            "Edit as a person: PUT /_sandbox/deals/ID, PATCH /_sandbox/records/Deals/ROW. Faults: POST /_sandbox/faults.",
+            "What was asked: GET /_sandbox/log. Workflows that fired: GET /_sandbox/triggers. Ctrl-C ends it.",
         ]
         say(lines)
         stop.wait()

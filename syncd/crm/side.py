@@ -186,11 +186,7 @@ class HighLevelSide:
 
     def schema(self) -> Vocabulary:
         """Pipelines (one call) and, where the owner is a field, users (one more)."""
-        with _usable():
-            pipelines = self.client.pipelines()
-        if self._configured is not None:
-            self._synced = _ids_of(self._configured, pipelines)
-            pipelines = tuple(replace(one, synced=one.id in self._synced) for one in pipelines)
+        pipelines = self._pipelines()
         if not self._owners_named:
             return Vocabulary(pipelines)
         with _usable():
@@ -201,12 +197,20 @@ class HighLevelSide:
                     f"{error} It is needed for the owners' names; without it, set the owner's direction to off."
                 ) from error
 
+    def _pipelines(self) -> tuple[Pipeline, ...]:
+        with _usable():
+            pipelines = self.client.pipelines()
+        if self._configured is None:
+            return pipelines
+        self._synced = _ids_of(self._configured, pipelines)
+        return tuple(replace(one, synced=one.id in self._synced) for one in pipelines)
+
     def _scopes(self) -> tuple[str | None, ...]:
         """The pipelines to walk through, one by one; (None,) for one walk through all."""
         if self._configured is None:
             return (None,)
         if self._synced is None:
-            self.schema()
+            self._pipelines()
         return self._synced or ()
 
     # --- reading

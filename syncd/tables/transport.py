@@ -19,8 +19,6 @@ from syncd.http import Http, Retry
 
 # httpx sets its own: which encodings it can decode, whether it keeps the connection, who it is.
 _OWN_HEADERS: Final = frozenset({"accept-encoding", "connection", "content-length", "host", "user-agent"})
-# The body is decoded and whole by now; these would describe the bytes on the wire.
-_WIRE_HEADERS: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
 class RequestsAdapter(BaseAdapter):
@@ -50,9 +48,7 @@ class RequestsAdapter(BaseAdapter):
         )
         response = requests.Response()
         response.status_code = reply.status
-        response.headers = CaseInsensitiveDict(
-            {name: value for name, value in reply.headers.items() if name not in _WIRE_HEADERS}
-        )
+        response.headers = CaseInsensitiveDict(reply.headers)
         response.encoding = get_encoding_from_headers(response.headers)
         response.url = url
         response.request = request

@@ -1,0 +1,630 @@
+"""Configuration: what the keys mean, where they come from, and what people are told when one is wrong (CONTRACT).
+
+The models below are frozen and say what is allowed. `load_settings` finds the file or the environment and turns every
+problem into a sentence. No sentence holds a configured value that could be a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    InstanceOf,
+    SecretStr,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
+from pydantic import Field as Key
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from syncd.fields import (
+    DEFAULT_COLUMNS,
+    KEY,
+    KEY_COLUMN,
+    MESSAGE,
+    MESSAGE_COLUMN,
+    OF_CONTACT,
+    PIPELINE,
+    REQUIRED,
+    Field,
+)
+from syncd.model import Direction
+
+DEFAULT_FILE: Final = Path("config/syncd.toml")
+PREFIX: Final = "SYNCD_"
+SCALARS: Final = ("state_dir", "interval")  # what SYNCD_… variables can set
+OTHER_VARIABLES: Final = ("SYNCD_CONFIG", "SYNCD_COMPLETE")
+# Kubernetes puts these into every container beside a Service called "syncd".
+OF_KUBERNETES: Final = re.compile(r"SYNCD_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
+LONGEST_SECRET_BYTES: Final = 16_384
+LONGEST_DURATION_SECONDS: Final = 31 * 86_400.0
+UNIT_SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+LATER: Final = "not supported yet by this version of syncd"
+ALIASES: Final = {
+    "contact.name": "contact",
+    "contact.email": "email",
+    "contact.phone": "phone",
+    "contact.companyName": "company",
+    "monetaryValue": "value",
+    "assignedTo": "owner",
+    "pipelineStageId": "stage",
+    "pipelineId": PIPELINE,
+}
+
+# The load that is under way: its environment, which secret references keep to be resolved in later, and what was read.
+_environ: ContextVar[Mapping[str, str]] = ContextVar("environ", default=os.environ)
+_values: ContextVar[Mapping[str, Any]] = ContextVar("values", default=MappingProxyType({}))
+
+
+class ConfigError(Exception):
+    """The configuration is wrong. The text is one sentence per problem, each a line, for people (exit 2)."""
+
+
+# --- values --------------------------------------------------------------------------------------------------------
+#
+# A validator's ValueError continues the sentence `"key" in place …`.
+
+
+def _duration(value: object) -> float:
+    """Seconds of "60s", "5m", "6h", "1d", "500ms", or of a number of seconds."""
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smhd]?)\s*", value)):
+        seconds = float(match[1]) * UNIT_SECONDS[match[2]]
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        raise ValueError('must be a duration such as "60s", "5m" or "6h"')
+    if not 0 <= seconds <= LONGEST_DURATION_SECONDS or math.isnan(seconds):
+        raise ValueError("must be a duration between 0 and 31 days")
+    return seconds
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty")
+    if not value.isprintable():
+        raise ValueError("must not hold line breaks, tabs or other characters that cannot be seen")
+    return value.strip()
+
+
+def _identifier(value: str) -> str:
+    if re.search(r"[\s/?#]", value):
+        raise ValueError("must be the id alone, without blanks or slashes")
+    return value
+
+
+def _address(value: str) -> str:
+    """An http(s) address without a slash at its end."""
+    try:
+        parts = urlsplit(value)
+        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ValueError('must be an address that begins with "https://" (or "http://")')
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must be an address without user, password, question mark or #")
+    return value.rstrip("/")
+
+
+def _list_only(value: object) -> object:
+    if isinstance(value, str) or (isinstance(value, list) and not value):
+        raise ValueError('must be a list such as ["Sales"]; leave it out for all pipelines')
+    return value
+
+
+def _version(value: object) -> object:
+    if value == "v1":
+        raise ValueError(f'is "v1", which is {LATER}; use "2021-07-28" or "v3" with a private integration token')
+    return value.isoformat() if isinstance(value, date) else value  # TOML reads 2021-07-28 without quotes as a date
+
+
+def _table_type(value: object) -> object:
+    kind = value.get("type") if isinstance(value, dict) else None
+    if kind in ("workbook", "google"):
+        raise ValueError(f'a table of type "{kind}" is {LATER}; use type = "airtable"')
+    return value
+
+
+def _crm_name(value: str) -> str:
+    name = ALIASES.get(value, value)
+    known = (*DEFAULT_COLUMNS, KEY, MESSAGE)
+    if name in known:
+        return name
+    close = difflib.get_close_matches(value, [*known, *ALIASES], 1)
+    hint = f' (did you mean "{close[0]}"?)' if close else ""
+    raise ValueError(f"names no field that this version of syncd can sync{hint}; the choices are {', '.join(known)}")
+
+
+Seconds: TypeAlias = Annotated[float, BeforeValidator(_duration)]
+Text: TypeAlias = Annotated[str, AfterValidator(_not_blank)]
+Identifier: TypeAlias = Annotated[str, AfterValidator(_not_blank), AfterValidator(_identifier)]
+Address: TypeAlias = Annotated[str, AfterValidator(_not_blank), AfterValidator(_address)]
+
+
+# --- secrets -------------------------------------------------------------------------------------------------------
+
+HOW: Final = 'a reference such as "env:GHL_TOKEN" or "file:/run/secrets/ghl-token"'
+LOOKS_LIKE_TOKEN: Final = re.compile(r"pit-|pat[A-Za-z0-9]{14}\.|key[A-Za-z0-9]{14}$|eyJ")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReference:
+    """Where a secret stands: "env:NAME" or "file:PATH". It is read when it is asked for, and never kept."""
+
+    text: str
+    environ: Mapping[str, str] = field(repr=False, compare=False)
+
+    def resolve(self, what: str) -> SecretStr:
+        """The secret; `what` names it for people ("HighLevel token"). Raises `ConfigError` where there is none."""
+        kind, _, rest = self.text.partition(":")
+        if kind == "env":
+            source, mend = f"the environment variable {rest}", "Set it"
+            value = self.environ.get(rest, "")
+        else:
+            path = self._path(rest)
+            source, mend = f"the file {path}", "Put it there"
+            try:
+                with path.open(encoding="utf-8") as file:
+                    value = file.read(LONGEST_SECRET_BYTES)
+            except OSError as error:
+                raise ConfigError(f"The {what} cannot be read from {source}: {error.strerror}.") from None
+            except UnicodeDecodeError:
+                raise ConfigError(f"The {what} cannot be read from {source}: it is not a text file.") from None
+        value = value.strip()
+        if not value:
+            state = "is not set" if kind == "env" and rest not in self.environ else "is empty"
+            raise ConfigError(f"The {what} is missing: {source} {state}. {mend}, or correct the configuration.")
+        if not re.fullmatch(r"[!-~]+", value):
+            raise ConfigError(f"The {what} in {source} holds a blank or an odd character. Copy it again.")
+        return SecretStr(value)
+
+    def _path(self, text: str) -> Path:
+        """The file; one that is named without a folder is looked for among systemd's credentials first."""
+        folder = self.environ.get("CREDENTIALS_DIRECTORY")
+        if folder and os.sep not in text and (Path(folder) / text).exists():
+            return Path(folder) / text
+        return Path(text).expanduser()
+
+
+def _reference(value: object) -> SecretReference:
+    if not isinstance(value, str):
+        raise ValueError(f"must be {HOW}")
+    kind, colon, rest = value.strip().partition(":")
+    if not colon or kind not in ("env", "file") or LOOKS_LIKE_TOKEN.match(rest):
+        raise ValueError(f"must not hold the secret itself, but say where it stands: {HOW}")
+    if kind == "env" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", rest):
+        raise ValueError('must name an environment variable after "env:" (letters, digits and _)')
+    if kind == "file" and (not rest or not rest.isprintable()):
+        raise ValueError('must name a file after "file:"')
+    return SecretReference(f"{kind}:{rest}", _environ.get())
+
+
+Secret: TypeAlias = Annotated[InstanceOf[SecretReference], BeforeValidator(_reference)]
+
+
+# --- models --------------------------------------------------------------------------------------------------------
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class GhlSettings(_Section):
+    """[pair.ghl]: the HighLevel location. `pipelines` are names or ids, None means all."""
+
+    location_id: Identifier
+    token: Secret
+    version: Annotated[Literal["2021-07-28", "v3"], BeforeValidator(_version)] = "2021-07-28"
+    base_url: Address = "https://services.leadconnectorhq.com"
+    pipelines: Annotated[tuple[Text, ...] | None, BeforeValidator(_list_only)] = None
+
+    def secret(self) -> str:
+        """The token, read now; raises `ConfigError`."""
+        return self.token.resolve("HighLevel token").get_secret_value()
+
+
+class AirtableSettings(_Section):
+    """[pair.table] of type "airtable". `table` is a name or a tbl… id."""
+
+    type: Literal["airtable"]
+    base_id: Identifier
+    table: Text
+    token: Secret
+    base_url: Address = "https://api.airtable.com"
+    plan: Literal["free", "team", "business", "enterprise"] | None = None
+
+    @property
+    def label(self) -> str:
+        """The table's service, as people know it."""
+        return "Airtable"
+
+    def secret(self) -> str:
+        """The token, read now; raises `ConfigError`."""
+        return self.token.resolve("Airtable token").get_secret_value()
+
+
+class FieldSettings(_Section):
+    """[[pair.field]]: overrides the default column or direction of one field; None keeps the default."""
+
+    crm: Annotated[Text, AfterValidator(_crm_name)]
+    column: Text | None = None
+    direction: Direction | None = None
+
+    @model_validator(mode="after")
+    def _direction_fits(self) -> FieldSettings:
+        if self.direction is None:
+            return self
+        if self.crm in (KEY, MESSAGE):
+            raise ValueError(f'"{self.crm}" takes a column only, no direction')
+        if self.crm == PIPELINE:
+            raise ValueError('pipeline and stage are one field; set the direction of crm = "stage"')
+        if self.crm in REQUIRED and self.direction is Direction.OFF:
+            raise ValueError(f'"{self.crm}" cannot be off; every pair syncs {" and ".join(REQUIRED)}')
+        if self.crm in OF_CONTACT and self.direction in (Direction.BOTH, Direction.TO_CRM):
+            raise ValueError(f'syncd does not write "{self.crm}" of a contact; use "to_table" or "off"')
+        return self
+
+
+class GuardSettings(_Section):
+    """[pair.guard]: writes beyond BOTH limits wait for a person. `max_share` is a share of all links, 0 to 1."""
+
+    max_changes: Annotated[StrictInt, Key(ge=0)] = 20
+    max_share: Annotated[float, Key(ge=0, le=1, strict=True)] = 0.20
+
+
+class PolicySettings(_Section):
+    """[pair.policy]: `tie` is the side that wins where two edits cannot be told apart in time."""
+
+    tie: Literal["crm", "table"] = "crm"
+
+
+class PairSettings(_Section):
+    """[[pair]]: one location and one table. `quiet`, `read_lag` and `skew` are seconds (SPEC §§2–4)."""
+
+    name: Text
+    ghl: GhlSettings
+    table: Annotated[AirtableSettings, BeforeValidator(_table_type)]
+    field: tuple[FieldSettings, ...] = ()
+    guard: GuardSettings = GuardSettings()
+    policy: PolicySettings = PolicySettings()
+    quiet: Seconds = 5.0
+    read_lag: Seconds = 60.0
+    skew: Seconds = 1.0
+
+    def fields(self) -> tuple[Field, ...]:
+        """The fields to sync in CONTRACT's order, without those "off"; the stage has the columns (Pipeline, Stage)."""
+        columns, found = self._columns(), []
+        for name, (column, direction) in columns.items():
+            if name in (KEY, MESSAGE, PIPELINE) or direction is Direction.OFF:
+                continue
+            found.append(Field(name, (columns[PIPELINE][0], column) if name == "stage" else (column,), direction))
+        return tuple(found)
+
+    @property
+    def key_column(self) -> str:
+        """The column with the deal's id."""
+        return self._columns()[KEY][0]
+
+    @property
+    def message_column(self) -> str:
+        """The column with what a person should know of the row."""
+        return self._columns()[MESSAGE][0]
+
+    @property
+    def explicit(self) -> frozenset[str]:
+        """The fields ("pipeline", "id" and "sync" too) whose column a person named: such a column must exist."""
+        return frozenset(one.crm for one in self.field if one.column and one.direction is not Direction.OFF)
+
+    def _columns(self) -> dict[str, tuple[str, Direction]]:
+        """Column and direction of all that has a column, key and message too."""
+        found = dict(DEFAULT_COLUMNS)
+        found |= {KEY: (KEY_COLUMN, Direction.TO_TABLE), MESSAGE: (MESSAGE_COLUMN, Direction.TO_TABLE)}
+        for one in self.field:
+            column, direction = found[one.crm]
+            found[one.crm] = (one.column or column, one.direction or direction)
+        return found
+
+    @model_validator(mode="after")
+    def _once_each(self) -> PairSettings:
+        names = [one.crm for one in self.field]
+        problems = [f'[[pair.field]] names "{name}" more than once' for name in _repeated(names)]
+        users: dict[str, list[str]] = {}
+        for name, (column, direction) in self._columns().items():
+            if direction is not Direction.OFF:
+                users.setdefault(column.casefold(), []).append(name)
+        for several in users.values():
+            if len(several) > 1:
+                column = self._columns()[several[0]][0]
+                problems.append(
+                    f'the column "{column}" is used for {" and ".join(several)}; give one of them another column, '
+                    'or direction = "off"'
+                )
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+class _Variables(PydanticBaseSettingsSource):
+    """SYNCD_STATE_DIR and SYNCD_INTERVAL, from the environment given to `load_settings`; empty ones do not count."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return _environ.get().get(PREFIX + field_name.upper()) or None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        values = {name: self.get_field_value(self.settings_cls.model_fields[name], name)[0] for name in SCALARS}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class Settings(BaseSettings):
+    """The whole configuration. `interval` is seconds; `state_dir` counts from the current folder."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    state_dir: Text = "state"
+    interval: Annotated[Seconds, Key(gt=0)] = 60.0
+    pair: Annotated[tuple[PairSettings, ...], Key(min_length=1)]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The variables of the top level win over what was read from the file."""
+        return _Variables(settings_cls), InitSettingsSource(settings_cls, dict(_values.get())), init_settings
+
+    @model_validator(mode="after")
+    def _pairs_apart(self) -> Settings:
+        names = [pair.name for pair in self.pair]
+        problems = [f'two pairs are called "{name}"; each needs its own name' for name in _repeated(names)]
+        tables: dict[tuple[str, str, str], str] = {}
+        for pair in self.pair:
+            first = tables.setdefault((pair.table.base_url, pair.table.base_id, pair.table.table), pair.name)
+            if first != pair.name:
+                problems.append(f'the pairs "{first}" and "{pair.name}" use the same table; each needs its own table')
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return [name for name in dict.fromkeys(names) if names.count(name) > 1]
+
+
+# --- loading -------------------------------------------------------------------------------------------------------
+
+# One pair without any file: where each key comes from. Of several variables the first that is set counts.
+VARIABLES: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
+    ("ghl", "token"): ("GHL_TOKEN",),
+    ("ghl", "location_id"): ("GHL_LOCATION_ID", "LOCATION_ID"),
+    ("table", "token"): ("AIRTABLE_TOKEN", "AIRTABLE_API_KEY"),
+    ("table", "base_id"): ("AIRTABLE_BASE_ID",),
+    ("table", "table"): ("AIRTABLE_TABLE",),
+    ("ghl", "base_url"): ("GHL_BASE_URL",),
+    ("ghl", "version"): ("GHL_VERSION",),
+    ("ghl", "pipelines"): ("GHL_PIPELINES",),
+    ("table", "base_url"): ("AIRTABLE_BASE_URL",),
+}
+OPTIONAL: Final = frozenset({"base_url", "version", "pipelines"})
+
+
+def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
+    """The checked configuration from `config`, else $SYNCD_CONFIG, else config/syncd.toml, else `environ` alone.
+
+    Raises `ConfigError` with a sentence for each problem. Secrets are not read here.
+    """
+    path = config or (Path(environ["SYNCD_CONFIG"]) if environ.get("SYNCD_CONFIG") else None)
+    if path is None and DEFAULT_FILE.exists():
+        path = DEFAULT_FILE
+    problems = _strange_variables(environ)
+    values = _from_environment(environ) if path is None else _from_file(path)
+    try:
+        settings = copy_context().run(_checked, values, environ)
+    except ValidationError as error:
+        problems += _Problems(values, path, environ).sentences(error)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return settings
+
+
+def _checked(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """The models from what was read; runs in a context of its own. Raises `ValidationError`."""
+    _environ.set(environ)
+    _values.set(values)
+    return Settings()  # type: ignore[call-arg]  # its sources fill it
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"The configuration file {path} does not exist.") from None
+    except OSError as error:
+        raise ConfigError(f"The configuration file {path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"The configuration file {path} is not UTF-8 text. Save it as UTF-8.") from None
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, and numbers or nesting beyond all bounds
+        match = re.fullmatch(r"(.*) \(at (.*)\)", str(error), re.DOTALL)
+        what, where = (match[1], match[2]) if match else (str(error), "an unknown line")
+        raise ConfigError(f"{path}, {where}: this is not TOML ({what}). Text stands in quotes.") from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The pair "default" from variables; raises `ConfigError` naming all that are missing."""
+    pair: dict[str, Any] = {"name": "default", "ghl": {}, "table": {"type": "airtable"}}
+    missing = []
+    for (section, key), names in VARIABLES.items():
+        name = next((name for name in names if environ.get(name, "").strip()), None)
+        if name is None:
+            if key not in OPTIONAL:
+                missing.append(" or ".join(names))
+        elif key == "token":
+            pair[section][key] = f"env:{name}"
+        elif key == "pipelines":
+            pair[section][key] = [one.strip() for one in environ[name].split(",") if one.strip()]
+        else:
+            pair[section][key] = environ[name]
+    if missing:
+        raise ConfigError(
+            f"There is no configuration file ({DEFAULT_FILE}), and these environment variables are not set: "
+            f"{', '.join(missing)}. Set them, or copy config/syncd.example.toml to {DEFAULT_FILE}."
+        )
+    return {"pair": [pair]}
+
+
+def _strange_variables(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each SYNCD_… variable that means nothing: most often a slip of the pen."""
+    known = [*(PREFIX + name.upper() for name in SCALARS), *OTHER_VARIABLES]
+    return [
+        f'Unknown environment variable "{name}"; {_hint(name, known)}'
+        for name in sorted(environ)
+        if name.startswith(PREFIX) and name not in known and not OF_KUBERNETES.fullmatch(name)
+    ]
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    """The rest of a sentence about an unknown name."""
+    close = difflib.get_close_matches(name, known, 1)
+    return f'did you mean "{close[0]}"?' if close else f"known are {', '.join(known)}."
+
+
+# --- problems as sentences -----------------------------------------------------------------------------------------
+
+MODELS: Final[dict[tuple[str, ...], tuple[type[BaseModel], str]]] = {
+    (): (Settings, "the top level"),
+    ("pair",): (PairSettings, "[[pair]]"),
+    ("pair", "ghl"): (GhlSettings, "[pair.ghl]"),
+    ("pair", "table"): (AirtableSettings, "[pair.table]"),
+    ("pair", "field"): (FieldSettings, "[[pair.field]]"),
+    ("pair", "guard"): (GuardSettings, "[pair.guard]"),
+    ("pair", "policy"): (PolicySettings, "[pair.policy]"),
+}
+MUST: Final = {
+    "string_type": "must be text in quotes",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "enum": "must be {expected}",
+    "literal_error": "must be {expected}",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "tuple_type": 'must be a list such as ["Sales"]',
+}
+Location: TypeAlias = tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Problems:
+    """Turns pydantic's errors into sentences. `values` is what was read, `path` its file (None: the environment)."""
+
+    values: Mapping[str, Any]
+    path: Path | None
+    environ: Mapping[str, str]
+
+    def sentences(self, error: ValidationError) -> list[str]:
+        """A sentence for each problem, without the values at fault."""
+        found = []
+        for one in error.errors(include_url=False, include_input=False):
+            text = self._sentence(one["type"], one["loc"], one.get("ctx", {}), one["msg"])
+            found += [f"{self.path}: {line}" if self.path else line for line in text]
+        return list(dict.fromkeys(found))
+
+    def _sentence(self, kind: str, loc: Location, context: Mapping[str, Any], message: str) -> list[str]:
+        section, key = self._split(loc)
+        place = self._place(section)
+        if kind == "missing":
+            if key == "pair":
+                return ["there is no [[pair]] yet; add one."]
+            return [f'"{key}" is missing in {place}.']
+        if kind == "extra_forbidden":
+            return [self._unknown(section, key, place)]
+        said = str(context["error"]) if kind == "value_error" else ""
+        if not key:
+            said = said or f"must be written as {MODELS[_names(section)][1]}"
+            return [f"{place}: {line}." if section else f"{line}." for line in said.split("\n")]
+        names = _names(loc)
+        if names in MODELS:  # a section written as something else, or an empty list of pairs
+            return [f"{self._place(loc)}: {said}." if said else f'"{key}" must be written as {MODELS[names][1]}.']
+        must = said or MUST.get(kind, message).format_map(context).replace("'", '"')
+        variable = self._variable(names)
+        return [f"{variable} {must}." if variable else f'"{key}" in {place} {must}.']
+
+    @staticmethod
+    def _split(loc: Location) -> tuple[Location, str]:
+        """The section of a location, and the key in it ("" where the whole section is meant)."""
+        for end in range(len(loc), -1, -1):
+            if _names(loc[:end]) in MODELS and (end == 0 or isinstance(loc[end - 1], int) or end < len(loc)):
+                return loc[:end], str(loc[end]) if end < len(loc) else ""
+        return (), ""
+
+    def _place(self, loc: Location) -> str:
+        """A section as people would look for it: pair "acme", [pair.ghl]."""
+        if not loc:
+            return "the top level"
+        pair = self._at(loc[:2])
+        name = pair.get("name") if isinstance(pair, dict) else None
+        place = (
+            f'pair "{name}"'
+            if isinstance(name, str) and name.isprintable()
+            else f"pair {int(loc[1]) + 1}"
+            if len(loc) > 1
+            else "[[pair]]"
+        )
+        if len(loc) < 3:
+            return place
+        place += f", {MODELS[_names(loc)][1]}"
+        entry = self._at(loc)
+        if loc[2] == "field" and len(loc) > 3:
+            crm = entry.get("crm") if isinstance(entry, dict) else None
+            place += f' of "{crm}"' if isinstance(crm, str) else f" {int(loc[3]) + 1}"
+        return place
+
+    def _at(self, loc: Location) -> Any:
+        found: Any = self.values
+        for part in loc:
+            try:
+                found = found[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return found
+
+    @staticmethod
+    def _unknown(section: Location, key: str, place: str) -> str:
+        known = list(MODELS[_names(section)][0].model_fields)
+        homes = [where for model, where in MODELS.values() if key in model.model_fields]
+        if not homes or difflib.get_close_matches(key, known, 1):
+            return f'unknown key "{key}" in {place}; {_hint(key, known)}'
+        above = "" if homes[0].startswith("[") else ", above the first [[pair]]"
+        return f'unknown key "{key}" in {place}; it belongs to {homes[0]}{above}.'
+
+    def _variable(self, names: tuple[str, ...]) -> str:
+        """The environment variable that a value came from, "" where it stands in the file."""
+        if len(names) == 1 and self.environ.get(PREFIX + names[0].upper()):
+            return PREFIX + names[0].upper()
+        candidates = VARIABLES.get(names[1:], ()) if self.path is None else ()
+        return next((name for name in candidates if self.environ.get(name)), "")
+
+
+def _names(loc: Location) -> tuple[str, ...]:
+    return tuple(part for part in loc if isinstance(part, str))

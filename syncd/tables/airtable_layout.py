@@ -1,0 +1,388 @@
+"""The table as the metadata shows it, and cells in and out of it. Pure. Sections (§) are of reference/airtable.md.
+
+A `Layout` is built whole from one answer of the metadata call and never changed; what is learnt makes a new one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from sys import intern
+from typing import Any, Final
+
+from syncd.fields import KEY, MESSAGE, PIPELINE, REQUIRED, Field
+from syncd.model import Raw, Record
+from syncd.sides import Column, Misconfigured, TableSchema
+from syncd.values import choices, folded
+
+_TEXT: Final = frozenset(
+    {"singleLineText", "multilineText", "richText", "email", "url", "phoneNumber", "date", "dateTime"}
+)
+_NUMBER: Final = frozenset({"number", "currency", "percent", "rating", "duration"})
+_COMPUTED: Final = frozenset(
+    {
+        "aiText",
+        "autoNumber",
+        "button",
+        "count",
+        "createdBy",
+        "createdTime",
+        "externalSyncSource",
+        "formula",
+        "lastModifiedBy",
+        "lastModifiedTime",
+        "lookup",
+        "manualSort",
+        "multipleLookupValues",
+        "rollup",
+    }
+)
+# Of the types that rows may be matched by (§4), those that can hold a deal's id without becoming something else.
+_KEY_TYPES: Final = frozenset({"singleLineText", "multilineText"})
+_KEY_MEND: Final = "Make a single line text column for it, or turn this one into one."
+
+
+class Unreadable(Exception):
+    """An answer that is not what the API promises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the configuration names. `explicit` holds the fields whose column a person configured."""
+
+    base_id: str
+    table: str
+    fields: tuple[Field, ...]
+    key_column: str
+    message_column: str
+    explicit: frozenset[str] = frozenset()
+
+    def columns(self) -> list[tuple[str, str]]:
+        """(field name, column name) of everything that may have a column; the pipeline stands beside the stage."""
+        found = []
+        for one in self.fields:
+            if one.name == "stage" and len(one.columns) > 1:
+                found.append((PIPELINE, one.columns[0]))
+            found.append((one.name, one.columns[-1]))
+        return [*found, (KEY, self.key_column), (MESSAGE, self.message_column)]
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """What a patch or a new row writes: values by column id. `casting` says that a select gets a new option, `places`
+    which field each column belongs to (not the key's and the Sync column)."""
+
+    values: Mapping[str, Raw]
+    places: Mapping[str, int]
+    casting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The table's columns by field name ("id" is the key, "sync" the Sync column), and the fields in their order.
+
+    `cells` holds the column ids of each field (stage: of pipeline and stage, the former None where there is none),
+    `labels` the labels of each select by column id, folded label -> label.
+    """
+
+    table_id: str
+    table_name: str
+    columns: Mapping[str, Column]
+    missing: tuple[str, ...]
+    fields: tuple[Field, ...] = ()
+    cells: tuple[tuple[str | None, ...], ...] = ()
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    option_ids: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def key(self) -> Column:
+        """The key column."""
+        return self.columns[KEY]
+
+    @property
+    def column_ids(self) -> list[str]:
+        """Every column that a listing needs: the fields', the key, the Sync column, and the Name for titles."""
+        found = [one for cells in self.cells for one in cells if one is not None]
+        found += [self.columns[name].id for name in (KEY, MESSAGE, "name") if name in self.columns]
+        return list(dict.fromkeys(found))
+
+    def schema(self, identity: str) -> TableSchema:
+        """The same for the engine."""
+        return TableSchema(identity, self.columns, MESSAGE in self.columns, self.missing)
+
+    def with_fields(self, fields: Sequence[Field]) -> Layout:
+        """The layout for records whose raw values stand in the order of `fields`. Each needs its column."""
+        return replace(self, fields=tuple(fields), cells=tuple(self._columns_of(one) for one in fields))
+
+    def _columns_of(self, one: Field) -> tuple[str | None, ...]:
+        column = self.columns.get(one.name)
+        if column is None:
+            raise Misconfigured(f"The table “{self.table_name}” lacks the column “{one.columns[-1]}”.")
+        if one.name != "stage":
+            return (column.id,)
+        pipeline = self.columns.get(PIPELINE)
+        return (pipeline.id if pipeline is not None else None, column.id)
+
+    def with_label(self, column_id: str, label: str) -> Layout:
+        """The layout that knows one more option, made by a write a moment ago; its id comes with the next schema."""
+        of_column = {**self.labels.get(column_id, {}), label: label, folded(label): label}
+        return replace(self, labels={**self.labels, column_id: of_column})
+
+    # --- cells in -------------------------------------------------------------------------------------------------
+
+    def record(self, row: Any) -> Record:
+        """A row of the API as a record; equal texts are kept once. Raises `Unreadable`."""
+        id, values = _parts(row)
+        lacks: set[int] = set()
+        raw: list[Raw] = []
+        for index, ids in enumerate(self.cells):
+            shown: list[Raw] = []
+            for column_id in ids:
+                cell = None if column_id is None else values.get(column_id)
+                if not _can_be_told(cell):
+                    lacks.add(index)
+                    cell = None
+                if isinstance(cell, str):
+                    cell = self.option_ids.get(column_id or "", {}).get(cell) or intern(cell)
+                shown.append(cell)
+            raw.append(shown if self.fields[index].name == "stage" else shown[0])
+        return Record(
+            id,
+            tuple(raw),
+            partner=_shown(values.get(self.key.id)).strip() or None,
+            message=_shown(values.get(self.columns[MESSAGE].id)) if MESSAGE in self.columns else None,
+            title=_shown(values.get(self.columns["name"].id)) if "name" in self.columns else "",
+            lacks=frozenset(lacks),
+        )
+
+    # --- cells out ------------------------------------------------------------------------------------------------
+
+    def outgoing(self, changes: Mapping[int, Raw], message: str | None, partner: str | None) -> Cells:
+        """What to send for these raw values. Of a stage's two cells only those that have a column and a value."""
+        values: dict[str, Raw] = {}
+        places: dict[str, int] = {}
+        by_id = {column.id: column for column in self.columns.values()}
+        casting = False
+        for index, raw in changes.items():
+            pair = self.fields[index].name == "stage"
+            cells = (raw if isinstance(raw, list) else [None, raw]) if pair else [raw]
+            for column_id, cell in zip(self.cells[index], cells, strict=False):
+                if column_id is None or (pair and cell is None):
+                    continue
+                values[column_id], is_new = self._value(by_id[column_id], cell)
+                places[column_id] = index
+                casting = casting or is_new
+        if message is not None and MESSAGE in self.columns:
+            values[self.columns[MESSAGE].id] = message or None
+        if partner is not None:
+            values[self.key.id] = partner or None
+        return Cells(values, places, casting)
+
+    def _value(self, column: Column, raw: Raw) -> tuple[Raw, bool]:
+        """A value in the type that the column takes, so that nothing is left to be cast; and if it is a new option."""
+        if raw is None or (isinstance(raw, str) and not raw.strip() and column.kind != "text"):
+            return None, False
+        if column.kind == "select":
+            label = str(raw)
+            known = self.labels.get(column.id, {})
+            found = column.options.get(label) or known.get(label) or known.get(folded(label))
+            return (found, False) if found is not None else (label, True)
+        if column.kind == "number":
+            return _number(raw), False
+        if isinstance(raw, str):
+            return raw or None, False
+        return raw if isinstance(raw, list) else str(raw), False
+
+    def kept_new_labels(self, cells: Cells, record: Any) -> Layout:
+        """The layout after a write that made options: those that the answer shows are known from now on."""
+        layout = self
+        shown = _parts(record)[1]
+        for column in self.columns.values():
+            label = cells.values.get(column.id)
+            known = layout.labels.get(column.id, {})
+            if column.kind == "select" and isinstance(label, str) and shown.get(column.id) == label not in known:
+                layout = layout.with_label(column.id, label)
+        return layout
+
+
+def created_at(row: Any) -> float | None:
+    """When a row was made, in seconds of the server's clock; None where the answer does not say."""
+    try:
+        parsed = datetime.fromisoformat(row["createdTime"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+def id_of(row: Any) -> str:
+    """The id of a row of the API. Raises `Unreadable`."""
+    return _parts(row)[0]
+
+
+def _parts(row: Any) -> tuple[str, Mapping[str, Any]]:
+    id = row.get("id") if isinstance(row, dict) else None
+    values = row.get("fields", {}) if isinstance(row, dict) else None
+    if not isinstance(id, str) or not id or not isinstance(values, dict):
+        raise Unreadable("Airtable sent a row without an id or without cells.")
+    return id, values
+
+
+def _can_be_told(cell: object) -> bool:
+    """Texts, numbers and ticks can be compared; objects and lists (links, aiText, errors of formulas) cannot (§5)."""
+    return cell is None or isinstance(cell, str | int) or (isinstance(cell, float) and math.isfinite(cell))
+
+
+def _shown(cell: Any) -> str:
+    """A cell as text; "" where it is blank or no text at all."""
+    return str(cell) if isinstance(cell, str | int | float) and not isinstance(cell, bool) else ""
+
+
+def _number(raw: Raw) -> Raw:
+    if not isinstance(raw, str):
+        return raw
+    try:
+        number = float(raw)
+    except ValueError:
+        return raw  # refused by the server, with the column's name
+    if not math.isfinite(number):
+        return raw
+    return int(number) if number.is_integer() else number
+
+
+# --- the metadata -----------------------------------------------------------------------------------------------------
+
+
+def read_layout(answer: Any, wanted: Wanted, remembered: Mapping[str, str]) -> Layout:
+    """The layout behind an answer of GET meta tables. `remembered` maps field names to column ids of earlier passes.
+
+    Raises `Misconfigured` with the mend for what is required or configured and not there (CONTRACT "Default columns"),
+    `Unreadable` where the answer is no list of tables.
+    """
+    table = _table(answer, wanted)
+    listed = _objects(table.get("fields"))
+    shown_name = _name(table)
+    columns: dict[str, Column] = {}
+    missing: list[str] = []
+    for name, configured in wanted.columns():
+        needed = name == KEY or name in REQUIRED or name in wanted.explicit
+        found = _found(listed, configured, f"table “{shown_name}”", "columns")
+        if found is None:
+            _check_renamed(listed, name, configured, remembered)
+            if needed:
+                raise Misconfigured(
+                    f"The table “{shown_name}” lacks the column “{configured}”. Add it (`syncd init` does), or correct "
+                    f"its name in the configuration. The table has: {choices(map(_name, listed))}."
+                )
+        elif name == KEY:
+            columns[name] = _key(found)
+        elif (column := _column(found)) is not None and (name != MESSAGE or column.kind == "text"):
+            columns[name] = column
+        elif needed:
+            raise Misconfigured(
+                f"The column “{_name(found)}” has the type {found.get('type')}, which cannot be synced. Make it a "
+                "single line text or single select column, or name another column in the configuration."
+            )
+        if name not in columns:
+            missing.append(configured)
+    _check_twice(columns)
+    labels, option_ids = {}, {}
+    for column in columns.values():
+        if column.kind == "select":
+            names = list(column.options.values())
+            # An exact label wins over one that only looks alike; of these the first.
+            labels[column.id] = {folded(label): label for label in reversed(names)} | {label: label for label in names}
+            option_ids[column.id] = {label: option for option, label in column.options.items()}
+    layout = Layout(str(table["id"]), shown_name, columns, tuple(missing), labels=labels, option_ids=option_ids)
+    return layout.with_fields([one for one in wanted.fields if one.name in columns])
+
+
+def _table(answer: Any, wanted: Wanted) -> Mapping[str, Any]:
+    if not isinstance(answer, dict) or not isinstance(answer.get("tables"), list):
+        raise Unreadable("Airtable's answer holds no list of tables.")
+    tables = _objects(answer["tables"])
+    found = _found(tables, wanted.table, f"base {wanted.base_id}", "tables")
+    if found is None:
+        listed = choices(map(_name, tables))
+        has = f"It has: {listed}." if tables else "The token sees no table in it."
+        raise Misconfigured(
+            f"The base {wanted.base_id} has no table “{wanted.table}”. {has} Correct `table` in the configuration."
+        )
+    return found
+
+
+def _objects(listed: Any) -> list[Mapping[str, Any]]:
+    """The objects of a list that have an id; whatever else Airtable may add to it is no error (§6)."""
+    found = listed if isinstance(listed, list) else []
+    return [one for one in found if isinstance(one, dict) and isinstance(one.get("id"), str)]
+
+
+def _name(thing: Mapping[str, Any]) -> str:
+    name = thing.get("name")
+    return name if isinstance(name, str) else str(thing["id"])
+
+
+def _found(things: Iterable[Mapping[str, Any]], wanted: str, where: str, what: str) -> Mapping[str, Any] | None:
+    """The thing of this name or id; failing that, the one whose name differs in case or white space only."""
+    listed = list(things)
+    exact = [one for one in listed if wanted in (_name(one), one["id"])]
+    alike = exact or [one for one in listed if folded(_name(one)) == folded(wanted)]
+    if not exact and len(alike) > 1:
+        names = choices(map(_name, alike))
+        raise Misconfigured(f"The {where} has several {what} like “{wanted}”: {names}. Write the exact name.")
+    return alike[0] if alike else None
+
+
+def _check_renamed(
+    listed: Sequence[Mapping[str, Any]], name: str, configured: str, remembered: Mapping[str, str]
+) -> None:
+    now = next((_name(one) for one in listed if one["id"] == remembered.get(name)), None)
+    if now is not None:
+        raise Misconfigured(
+            f"The column “{configured}” is now called “{now}”; write the new name into the configuration, or give the "
+            "column its old name back in Airtable."
+        )
+
+
+def _key(found: Mapping[str, Any]) -> Column:
+    kind, name = found.get("type"), _name(found)
+    if kind in _COMPUTED:
+        raise Misconfigured(
+            f"The key column “{name}” is computed ({kind}), so deals' ids cannot be written to it. {_KEY_MEND}"
+        )
+    if kind not in _KEY_TYPES:
+        raise Misconfigured(f"The key column “{name}” has the type {kind}, which cannot hold deals' ids. {_KEY_MEND}")
+    return Column(str(found["id"]), name, "text")
+
+
+def _column(found: Mapping[str, Any]) -> Column | None:
+    """A column that can be synced; None for types whose cells are no single text, number or choice."""
+    id, kind = str(found["id"]), found.get("type")
+    options = found.get("options")
+    options = options if isinstance(options, dict) else {}
+    if kind in _COMPUTED:
+        return Column(id, _name(found), "computed")
+    if kind == "singleSelect":
+        listed = _objects(options.get("choices"))
+        return Column(id, _name(found), "select", options={str(one["id"]): _name(one) for one in listed})
+    if kind in _NUMBER:
+        return Column(id, _name(found), "number", _precision(kind, options.get("precision")))
+    return Column(id, _name(found), "text") if kind in _TEXT else None
+
+
+def _precision(kind: object, precision: Any) -> int | None:
+    if kind == "rating":
+        return 0
+    if not isinstance(precision, int) or isinstance(precision, bool):
+        return None
+    return precision + 2 if kind == "percent" else precision  # 12.3% is 0.123 (§5)
+
+
+def _check_twice(columns: Mapping[str, Column]) -> None:
+    """Two fields in one column would write over each other for ever."""
+    first: dict[str, str] = {}
+    for name, column in columns.items():
+        other = first.setdefault(column.id, name)
+        if other != name:
+            raise Misconfigured(f"The column “{column.name}” is configured twice: for {other} and for {name}.")

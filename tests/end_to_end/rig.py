@@ -1,0 +1,120 @@
+"""The real command line against the sandbox over HTTP: what the end-to-end tests stand on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from syncd.sandbox.world import TABLE, Sandbox
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TIME_LIMIT_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON value on standard output."""
+        return json.loads(self.out)
+
+
+class Rig:
+    """A sandbox, a state folder, and the command line as a separate process."""
+
+    def __init__(self, folder: Path, *, deals: int = 12, seed: int = 1, lag_seconds: float = 0.0, **options: Any) -> None:
+        self.folder = folder
+        self.sandbox = Sandbox(seed=seed, deals=deals, lag_seconds=lag_seconds, rate_per_second=None, **options)
+        self.highlevel, self.airtable = self.sandbox.highlevel, self.sandbox.airtable
+        self.highlevel.rate_limit = 10_000
+        self.environment = {**self.sandbox.environment(), "SYNCD_STATE_DIR": str(folder / "state")}
+
+    def close(self) -> None:
+        """Stops the servers."""
+        self.sandbox.close()
+
+    def __enter__(self) -> Rig:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Starts a command and does not wait for it."""
+        base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return subprocess.Popen(
+            [sys.executable, "-m", "syncd", *arguments],
+            cwd=self.folder,
+            env={**base, "PYTHONPATH": str(REPOSITORY), **self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **environment: str) -> Ran:
+        """Runs a command to its end."""
+        process = self.start(*arguments, **environment)
+        try:
+            out, err = process.communicate(timeout=TIME_LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        return Ran(process.returncode, out, err)
+
+    def reconcile(self, *arguments: str, expect: int | None = 0) -> dict[str, Any]:
+        """One pass; fails where the exit code is not the expected one (None: any)."""
+        ran = self.run("--reconcile", "--json", *arguments)
+        if expect is not None and ran.code != expect:
+            raise AssertionError(f"exit {ran.code} instead of {expect}: {ran.out}\n{ran.err}")
+        found: dict[str, Any] = json.loads(ran.out)
+        return found
+
+    # --- what happened -------------------------------------------------------------------------------------------
+
+    def forget_log(self) -> None:
+        """Counts start anew."""
+        self.highlevel.triggers.clear()
+        self.airtable.writes.clear()
+        self.sandbox.crm_http.log.clear()
+        self.sandbox.table_http.log.clear()
+
+    def fired(self) -> list[tuple[str, str]]:
+        """(deal, field) of every workflow trigger that syncd's writes fired."""
+        return [(trigger.deal_id, trigger.field) for trigger in self.highlevel.triggers if trigger.source == "api"]
+
+    def crm_writes(self) -> list[Any]:
+        """Requests that wrote to HighLevel."""
+        return [line for line in self.sandbox.crm_http.log if line.method in ("PUT", "DELETE") or line.path == "/opportunities/"]
+
+    def table_writes(self) -> list[Any]:
+        """Cell writes by syncd in the table, Sync cells left out."""
+        return [
+            write
+            for write in self.airtable.writes
+            if write.source == "publicApi" and (set(write.fields) - {"Sync"} or write.kind != "update")
+        ]
+
+    # --- people --------------------------------------------------------------------------------------------------
+
+    def deals(self) -> list[dict[str, Any]]:
+        """All deals."""
+        return self.highlevel.deals()
+
+    def row(self, deal_id: str) -> dict[str, Any]:
+        """The one row of a deal."""
+        return self.airtable.row(TABLE, self.sandbox.row_of(deal_id))
+
+    def type(self, deal_id: str, **cells: Any) -> None:
+        """A person types into the row of a deal."""
+        self.airtable.person_edit(TABLE, self.sandbox.row_of(deal_id), cells)

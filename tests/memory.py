@@ -1,0 +1,703 @@
+"""Two in-memory sides, a clock that only moves when told, and a world that joins them to the engine and a real store.
+
+Deterministic and single-threaded. A side answers as SPEC and sides.py say, and can be told to lag, fail, refuse or lose
+an answer. Every remote call and every commit passes through `World.step`, where a test can look, edit or crash.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from syncd.fields import DEFAULT_COLUMNS, Field
+from syncd.model import ABSENT, Direction, Missing, Raw, Record, Side, Stamp
+from syncd.reconcile import Pair, PassResult, run_pass
+from syncd.sides import (
+    Column,
+    Lost,
+    NewRecord,
+    Patch,
+    Pipeline,
+    Question,
+    ReadResult,
+    Refused,
+    SideDown,
+    Stage,
+    TableSchema,
+    Unread,
+    User,
+    Vocabulary,
+    WriteResult,
+    Written,
+)
+from syncd.store import Store
+from syncd.values import Names, Problem, codec_for, text
+
+START = 1_700_000_000.0
+PAGE = 100
+SALES = Pipeline("p1", "Sales", (Stage("s1", "New"), Stage("s2", "Qualified"), Stage("s3", "Closed  Won ")))
+SERVICE = Pipeline("p2", "Service", (Stage("t1", "New"), Stage("t2", "Done")))
+ARCHIVE = Pipeline("p3", "Archive", (Stage("a1", "Kept"),), synced=False)
+VOCABULARY = Vocabulary((SALES, SERVICE, ARCHIVE), (User("u1", "Ann"), User("u2", "Bob", "bob@example.com")))
+FIELD_NAMES = ("name", "stage", "status", "value", "owner", "source")
+COLUMNS = {
+    "name": Column("fldName", "Name", "text"),
+    "pipeline": Column("fldPipeline", "Pipeline", "text"),
+    "stage": Column("fldStage", "Stage", "text"),
+    "status": Column("fldStatus", "Status", "text"),
+    "value": Column("fldValue", "Value", "number", precision=2),
+    "owner": Column("fldOwner", "Owner", "text"),
+    "source": Column("fldSource", "Source", "text"),
+}
+
+
+class Crash(BaseException):
+    """The process dies here; no `except Exception` may survive it."""
+
+
+Step = Callable[[str, str, str, object], None]  # who ("crm", "table", "store"), verb, "before" or "after", what
+
+
+def field_of(name: str, direction: Direction | None = None) -> Field:
+    """A field with its default column."""
+    column, usual = DEFAULT_COLUMNS[name]
+    columns = (DEFAULT_COLUMNS["pipeline"][0], column) if name == "stage" else (column,)
+    return Field(name, columns, usual if direction is None else direction)
+
+
+@dataclass
+class Clock:
+    """Seconds since 1970 that pass only when somebody says so."""
+
+    now: float = START
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Lets time pass."""
+        self.now += seconds
+
+
+@dataclass(frozen=True)
+class LoggedWrite:
+    """One write that took effect: what each named field held before and after."""
+
+    side: Side
+    verb: str  # "update", "create"
+    id: str
+    changes: Mapping[str, tuple[Raw, Raw]]
+
+
+def _quiet(_who: str, _verb: str, _phase: str, _what: object) -> None:
+    """A step that does nothing."""
+
+
+@dataclass
+class Faults:
+    """What goes wrong on a side. `lost` is used up from its front, one entry a write: "before", "after" or ""."""
+
+    unread: set[str] = field(default_factory=set)
+    lost: list[str] = field(default_factory=list)
+    refuse: Callable[[str, str, Mapping[str, Raw]], Refused | None] = lambda _verb, _id, _changes: None
+    down_from: int | None = None  # SideDown from this call on, counted like `calls`
+    down_on: frozenset[str] = frozenset()  # verbs that raise SideDown
+    ignores: set[str] = field(default_factory=set)  # fields whose new value is taken and thrown away
+    tidy: Callable[[str, Raw], Raw] = lambda _name, raw: raw
+
+
+class _MemorySide:
+    """What both sides have in common: calls, faults, the log of writes."""
+
+    side: Side
+    label: str
+    write_batch: int
+    read_batch: int
+
+    def __init__(self, clock: Clock, latency: float = 0.01) -> None:
+        self.clock, self.latency = clock, latency
+        self.clock_offset = 0.0
+        self.calls = 0
+        self.faults = Faults()
+        self.step: Step = _quiet
+        self.fields: tuple[Field, ...] = ()
+        self.log: list[LoggedWrite] = []
+        self.made = 0
+        self.reads: list[str] = []  # ids read one by one, in order
+
+    @property
+    def server_now(self) -> float:
+        """The server's clock, in whole milliseconds."""
+        return round(self.clock.now - self.clock_offset, 3)
+
+    def use(self, fields: Sequence[Field]) -> None:
+        """The order of raw values from now on."""
+        self.fields = tuple(fields)
+
+    def names(self, changes: Mapping[int, Raw]) -> dict[str, Raw]:
+        """Changes by field name."""
+        return {self.fields[index].name: raw for index, raw in changes.items()}
+
+    @contextmanager
+    def call(self, verb: str, what: object = None, requests: int = 1) -> Iterator[None]:
+        """One verb: counted, timed, and seen by `step` on both sides of its effect."""
+        self.step(self.side.value, verb, "before", what)
+        for _ in range(requests):
+            self.calls += 1
+            self.clock.advance(self.latency)
+            if verb in self.faults.down_on or (
+                self.faults.down_from is not None and self.calls >= self.faults.down_from
+            ):
+                raise SideDown(f"{self.label} does not answer.")
+        yield
+        self.step(self.side.value, verb, "after", what)
+
+    def next_loss(self) -> str:
+        """Whether the answer of this write is lost, and when."""
+        return self.faults.lost.pop(0) if self.faults.lost else ""
+
+    def updates(self) -> list[LoggedWrite]:
+        """Writes to existing records that named a field (not only the key or Sync cell)."""
+        return [write for write in self.log if write.verb == "update" and set(write.changes) - {"id", "sync"}]
+
+    def messages(self) -> list[tuple[str, Raw]]:
+        """(row, text) of every write to a Sync cell."""
+        return [(write.id, write.changes["sync"][1]) for write in self.log if "sync" in write.changes]
+
+    def creates(self) -> list[str]:
+        """Ids of records that were made."""
+        return [write.id for write in self.log if write.verb == "create"]
+
+
+# --- the CRM ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Version:
+    """One state of a deal: `values` is None once it was deleted. `clocks` are the fields' own edit times."""
+
+    at: float
+    values: Mapping[str, Raw] | None
+    stamp: float = 0.0
+    clocks: Mapping[str, float] = field(default_factory=dict)
+
+
+class MemoryCrm(_MemorySide):
+    """Deals with all their versions: search may lag behind, a read by id is current. A named field fires a workflow."""
+
+    side = Side.CRM
+    label = "HighLevel"
+    write_batch = 1
+    read_batch = 1
+    identity = "loc1"
+
+    def __init__(self, clock: Clock, vocabulary: Vocabulary = VOCABULARY) -> None:
+        super().__init__(clock)
+        self.vocabulary = vocabulary
+        self.deals: dict[str, list[Version]] = {}
+        self.lag = 0.0  # seconds that search is behind
+        self.frozen_at = math.inf  # search shows nothing that happened after this moment
+        self.hidden: set[str] = set()  # deals that search does not show
+        self.triggers: list[tuple[str, str]] = []
+        self.own_clocks = frozenset({"stage", "status"})  # fields with a clock of their own
+        self.clockless = False  # answers carry no times at all
+
+    # people
+
+    def put(self, deal: str, **values: Raw) -> None:
+        """A person makes a deal or edits fields of one."""
+        versions = self.deals.setdefault(deal, [])
+        before = versions[-1] if versions and versions[-1].values is not None else None
+        held = dict(before.values or {}) if before else {}
+        clocks = dict(before.clocks) if before else {}
+        now = self.server_now
+        for name, raw in values.items():
+            if not before or held.get(name) != raw:
+                clocks[name] = now
+            held[name] = raw
+        versions.append(Version(self.clock.now, held, now, clocks))
+
+    def drop(self, deal: str) -> None:
+        """A person deletes a deal."""
+        self.deals[deal].append(Version(self.clock.now, None))
+
+    def now(self, deal: str) -> Mapping[str, Raw] | None:
+        """What a deal holds; None where it is deleted."""
+        return self.deals[deal][-1].values
+
+    # the side
+
+    def schema(self) -> Vocabulary:
+        """Names as they are now."""
+        with self.call("schema"):
+            return self.vocabulary
+
+    def sweep(self) -> Iterator[Record]:
+        """Deals as the search index has them."""
+        with self.call("sweep", None, max(1, math.ceil(len(self.deals) / PAGE))):
+            shown, newest = [], min(self.clock.now - self.lag, self.frozen_at)
+            for deal, versions in self.deals.items():
+                indexed = [version for version in versions if version.at <= newest]
+                if deal in self.hidden or not indexed or indexed[-1].values is None:
+                    continue
+                record = self.record(deal, indexed[-1])
+                if record.outside is None:
+                    shown.append(record)
+            yield from shown
+
+    def record(self, deal: str, version: Version) -> Record:
+        """A version as the engine sees it."""
+        values = version.values or {}
+        raw = tuple(values.get(f.name) for f in self.fields)
+        clocks = tuple(version.clocks.get(f.name) if f.name in self.own_clocks else version.stamp for f in self.fields)
+        stage = values.get("stage")
+        pipeline = str(stage[0]) if isinstance(stage, list) and stage else ""
+        outside = None if pipeline in {p.id for p in self.vocabulary.pipelines if p.synced} else pipeline
+        times: dict[str, object] = {} if self.clockless else {"stamp": version.stamp, "clocks": clocks}
+        made = Record(deal, raw, title=str(values.get("name") or ""), outside=outside)
+        return replace(made, **times)  # type: ignore[arg-type]
+
+    def read(self, ids: Sequence[str]) -> dict[str, ReadResult]:
+        """Each deal as it is now."""
+        found: dict[str, ReadResult] = {}
+        for deal in ids:
+            with self.call("read", [deal]):
+                self.reads.append(deal)
+                versions = self.deals.get(deal)
+                if deal in self.faults.unread:
+                    found[deal] = Unread("HighLevel refused the read.")
+                elif not versions or versions[-1].values is None:
+                    found[deal] = ABSENT
+                else:
+                    found[deal] = self.record(deal, versions[-1])
+        return found
+
+    def write(self, patches: Sequence[Patch]) -> list[WriteResult]:
+        """One PUT a patch."""
+        assert len(patches) <= self.write_batch
+        return [self._write(patch) for patch in patches]
+
+    def _write(self, patch: Patch) -> WriteResult:
+        assert patch.changes, "an empty patch"
+        assert patch.message is None, "a deal has no Sync cell"
+        assert patch.partner is None, "a deal has no key cell"
+        changes = self.names(patch.changes)
+        with self.call("write", [patch]):
+            loss = self.next_loss()
+            refused = self.faults.refuse("write", patch.id, changes)
+            versions = self.deals.get(patch.id)
+            if loss == "before":
+                return Lost("The answer was lost.")
+            if refused is not None:
+                return refused
+            if not versions or versions[-1].values is None:
+                return Refused("This deal is not there.")
+            before = versions[-1].values
+            self.triggers += [(patch.id, name) for name in changes]
+            held = {n: self.faults.tidy(n, raw) for n, raw in changes.items() if n not in self.faults.ignores}
+            logged = {name: (before.get(name), raw) for name, raw in changes.items()}
+            self.log.append(LoggedWrite(self.side, "update", patch.id, logged))
+            self.put(patch.id, **held)
+        return Lost("The answer was lost.") if loss else Written(self.record(patch.id, versions[-1]))
+
+    def find(self, partners: Sequence[str]) -> dict[str, list[Record]]:
+        """Deals carry no keys."""
+        raise AssertionError("the CRM was asked for keys")
+
+    def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
+        """Rows become deals in a later issue."""
+        raise AssertionError("a deal was to be made")
+
+    def delete(self, id: str) -> WriteResult | Missing:
+        """Nothing is deleted yet."""
+        raise AssertionError("a deal was to be deleted")
+
+    def edited(self, questions: Sequence[Question]) -> dict[Question, Stamp]:
+        """The CRM shows its clocks; a question has no other answer."""
+        return {}
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Row:
+    """A row: cells by column, the second in which each was edited, its key and Sync cell."""
+
+    cells: dict[str, Raw]
+    edited: dict[str, float]
+    created: float
+    key: str | None = None
+    message: str = ""
+
+
+class MemoryTable(_MemorySide):
+    """Rows as Airtable has them: writes of ten, all or nothing; modified times of whole seconds; an upsert by key."""
+
+    side = Side.TABLE
+    label = "Airtable"
+    write_batch = 10
+    read_batch = 100
+
+    def __init__(self, clock: Clock, columns: Mapping[str, Column] = COLUMNS) -> None:
+        super().__init__(clock)
+        self.columns = dict(columns)
+        self.rows: dict[str, Row] = {}
+        self.sync_column = True
+        self.clockless = False  # questions about edit times get no answer
+
+    # people
+
+    def put(self, row: str, key: str | None = None, /, **cells: Raw) -> None:
+        """A person makes a row or edits cells of one ("" clears the key)."""
+        second = float(math.floor(self.server_now))
+        held = self.rows.setdefault(row, Row({}, {}, second))
+        if key is not None:
+            held.key = key or None
+        for name, raw in cells.items():
+            held.cells[name] = self.stored(name, raw)
+            held.edited[name] = second
+
+    def drop(self, row: str) -> None:
+        """A person deletes a row."""
+        del self.rows[row]
+
+    def row_of(self, deal: str) -> str:
+        """The one row that carries this key."""
+        found = [row for row, held in self.rows.items() if held.key == deal]
+        assert len(found) == 1, f"{len(found)} rows carry {deal}"
+        return found[0]
+
+    def shown(self, row: str, column: str) -> Raw:
+        """A cell as people see it."""
+        raw = self.rows[row].cells.get(column)
+        return self.columns[column].options.get(raw, raw) if isinstance(raw, str) else raw
+
+    def make_select(self, name: str, *labels: str) -> None:
+        """The column becomes a select; its cells hold option ids from now on."""
+        options = {f"opt{self.columns[name].id}{n}": label for n, label in enumerate(labels)}
+        self.columns[name] = replace(self.columns[name], kind="select", options=options)
+        for row in self.rows.values():
+            row.cells[name] = self.stored(name, row.cells.get(name))
+
+    def rename_option(self, name: str, old: str, new: str) -> None:
+        """A person renames an option; every cell that has it shows the new label."""
+        options = {key: new if label == old else label for key, label in self.columns[name].options.items()}
+        self.columns[name] = replace(self.columns[name], options=options)
+
+    def stored(self, name: str, raw: Raw) -> Raw:
+        """What a cell holds after `raw` was typed or written into it."""
+        column = self.columns.get(name)
+        if raw is None or raw == "":
+            return None
+        if column is None or column.kind != "select" or raw in column.options:
+            return raw
+        for option, label in column.options.items():
+            if label == raw:
+                return option
+        option = f"opt{column.id}{len(column.options)}"
+        self.columns[name] = replace(column, options={**column.options, option: str(raw)})
+        return option
+
+    # the side
+
+    def schema(self) -> TableSchema:
+        """Columns as they are now."""
+        with self.call("schema"):
+            return TableSchema("app1/tbl1", dict(self.columns), self.sync_column)
+
+    def record(self, row: str) -> Record:
+        """A row as the engine sees it."""
+        held = self.rows[row]
+        raw: list[Raw] = []
+        for f in self.fields:
+            cell = held.cells.get(f.name)
+            raw.append([held.cells.get("pipeline"), cell] if f.name == "stage" else cell)
+        message = held.message if self.sync_column else None
+        return Record(row, tuple(raw), partner=held.key, message=message, title=str(held.cells.get("name") or ""))
+
+    def sweep(self) -> Iterator[Record]:
+        """Every row."""
+        with self.call("sweep", None, max(1, math.ceil(len(self.rows) / PAGE))):
+            yield from [self.record(row) for row in list(self.rows)]
+
+    def read(self, ids: Sequence[str]) -> dict[str, ReadResult]:
+        """Rows as they are now, a hundred a request."""
+        with self.call("read", list(ids), max(1, math.ceil(len(ids) / self.read_batch))):
+            self.reads += ids
+            found: dict[str, ReadResult] = {}
+            for row in ids:
+                if row in self.faults.unread:
+                    found[row] = Unread("Airtable refused the read.")
+                else:
+                    found[row] = self.record(row) if row in self.rows else ABSENT
+            return found
+
+    def find(self, partners: Sequence[str]) -> dict[str, list[Record]]:
+        """Rows by their key."""
+        with self.call("find", list(partners)):
+            return {key: [self.record(row) for row, held in self.rows.items() if held.key == key] for key in partners}
+
+    def write(self, patches: Sequence[Patch]) -> list[WriteResult]:
+        """At most ten rows in one PATCH; a refused batch is split, as SPEC §3.7 says."""
+        assert 0 < len(patches) <= self.write_batch
+        with self.call("write", list(patches)):
+            loss = self.next_loss()
+            refused = [self._refusal("write", patch.id, self.names(patch.changes)) for patch in patches]
+            if loss == "before":
+                return [Lost("The answer was lost.") for _ in patches]
+            if any(refused) and len(patches) > 1:
+                self.calls += len(patches)
+            results = [self._write(patch, no) for patch, no in zip(patches, refused, strict=True)]
+        return [Lost("The answer was lost.") for _ in patches] if loss else results
+
+    def _refusal(self, verb: str, row: str, changes: Mapping[str, Raw]) -> Refused | None:
+        if verb == "write" and row not in self.rows:
+            return Refused("This row is not there.")
+        return self.faults.refuse(verb, row, changes)
+
+    def _write(self, patch: Patch, refused: Refused | None) -> WriteResult:
+        assert patch.changes or patch.message is not None or patch.partner is not None, "an empty patch"
+        if refused is not None:
+            return refused
+        row, logged = self.rows[patch.id], dict[str, tuple[Raw, Raw]]()
+        for name, raw in self.names(patch.changes).items():
+            logged[name] = (self._cell(row, name), raw)
+            if name not in self.faults.ignores:
+                self._set(row, name, raw)
+        if patch.message is not None:
+            assert self.sync_column, "there is no Sync column"
+            logged["sync"] = (row.message, patch.message)
+            row.message = patch.message
+        if patch.partner is not None:
+            logged["id"] = (row.key, patch.partner)
+            row.key = patch.partner
+        self.log.append(LoggedWrite(self.side, "update", patch.id, logged))
+        return Written(self.record(patch.id))
+
+    def _cell(self, row: Row, name: str) -> Raw:
+        return [row.cells.get("pipeline"), row.cells.get("stage")] if name == "stage" else row.cells.get(name)
+
+    def _set(self, row: Row, name: str, raw: Raw) -> None:
+        second = float(math.floor(self.server_now))
+        raw = self.faults.tidy(name, raw)
+        if name == "stage":
+            assert isinstance(raw, list)
+            parts = [("pipeline", raw[0]), ("stage", raw[1])] if "pipeline" in self.columns else [("stage", raw[1])]
+        else:
+            parts = [(name, raw)]
+        for column, cell in parts:
+            row.cells[column] = self.stored(column, cell)
+            row.edited[column] = second
+
+    def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
+        """An upsert on the key column."""
+        assert 0 < len(records) <= self.write_batch
+        with self.call("create", list(records)):
+            loss = self.next_loss()
+            refused = [self._refusal("create", new.partner, self.names(new.values)) for new in records]
+            if loss == "before":
+                return [Lost("The answer was lost.") for _ in records]
+            if any(refused) and len(records) > 1:
+                self.calls += len(records)
+            results = [no or self._create(new) for new, no in zip(records, refused, strict=True)]
+        return [Lost("The answer was lost.") for _ in records] if loss else results
+
+    def _create(self, new: NewRecord) -> WriteResult:
+        rows = [row for row, held in self.rows.items() if held.key == new.partner]
+        if len(rows) > 1:
+            return Refused("Several rows carry this key.")
+        if not rows:
+            self.made += 1
+            rows = [f"rec{self.made:04d}"]
+            self.rows[rows[0]] = Row({}, {}, float(math.floor(self.server_now)), key=new.partner)
+        row, values = self.rows[rows[0]], self.names(new.values)
+        logged = {name: (self._cell(row, name), raw) for name, raw in values.items()}
+        for name, raw in values.items():
+            self._set(row, name, raw)
+        row.message = new.message or row.message
+        self.log.append(LoggedWrite(self.side, "create", rows[0], logged))
+        return Written(self.record(rows[0]), made=True)
+
+    def delete(self, id: str) -> WriteResult | Missing:
+        """Nothing is deleted yet."""
+        raise AssertionError("a row was to be deleted")
+
+    def edited(self, questions: Sequence[Question]) -> dict[Question, Stamp]:
+        """After this instant or not, by the cell's own modified time (blank: when the row was made)."""
+        if self.clockless:
+            return {}
+        answers = {}
+        with self.call("edited", list(questions), len({question.index for question in questions})):
+            for question in questions:
+                row = self.rows.get(question.id)
+                if row is None:
+                    continue
+                name = self.fields[question.index].name
+                parts = ("pipeline", "stage") if name == "stage" else (name,)
+                at = max(row.edited.get(part, row.created) for part in parts) + self.clock_offset
+                after = at > question.instant
+                answers[question] = (
+                    Stamp(question.instant + 0.001, math.inf) if after else Stamp(-math.inf, question.instant)
+                )
+        return answers
+
+
+# --- both, with a store ----------------------------------------------------------------------------------------------
+
+
+class CountedStore(Store):
+    """A store whose commits are steps of the world."""
+
+    def __init__(self, folder: Path, pair: str, step: Step) -> None:
+        self.step = step
+        super().__init__(folder, pair)
+
+    @contextmanager
+    def tx(self) -> Iterator[None]:
+        """As in the store, with a step on both sides of the commit."""
+        with super().tx():
+            yield
+            self.step("store", "commit", "before", None)
+        self.step("store", "commit", "after", None)
+
+
+class World:
+    """A location, a table, a clock and a pair with an on-disk store. `crash_at` kills the n-th step (from 1)."""
+
+    def __init__(self, folder: Path, fields: Sequence[Field] | None = None, *, tie_side: Side = Side.CRM) -> None:
+        self.folder, self.tie_side = folder, tie_side
+        self.fields = tuple(fields) if fields is not None else tuple(field_of(name) for name in FIELD_NAMES)
+        self.clock = Clock()
+        self.crm, self.table = MemoryCrm(self.clock), MemoryTable(self.clock)
+        self.steps: list[tuple[str, str, str]] = []
+        self.crash_at: int | None = None
+        self.hooks: list[Step] = []
+        self.crm.step = self.table.step = self.step
+        self.store: CountedStore
+        self.pair: Pair
+        self.stopping = False
+        self.start()
+
+    def step(self, who: str, verb: str, phase: str, what: object) -> None:
+        """Something durable or remote is about to happen, or just did."""
+        self.steps.append((who, verb, phase))
+        if self.crash_at is not None and len(self.steps) == self.crash_at:
+            raise Crash(f"killed {phase} {who} {verb}")
+        for hook in list(self.hooks):
+            hook(who, verb, phase, what)
+
+    def start(self) -> None:
+        """The program starts: a new store object and a new pair."""
+        self.store = CountedStore(self.folder, "test", self.step)
+        self.pair = Pair(
+            "test",
+            self.fields,
+            self.crm,
+            self.table,
+            self.store,
+            self.tie_side,
+            clock=self.clock,
+            stopping=lambda: self.stopping,
+        )
+
+    def restart(self) -> None:
+        """The program was killed and starts again."""
+        self.store.connection.close()
+        self.start()
+
+    def close(self) -> None:
+        """Closes the store."""
+        self.store.close()
+
+    def run(self, seconds_later: float = 60.0) -> PassResult:
+        """Some time later, one pass."""
+        self.clock.advance(seconds_later)
+        return run_pass(self.pair)
+
+    def deal(self, deal: str, **values: Raw) -> None:
+        """A person makes an ordinary deal."""
+        usual: dict[str, Raw] = {
+            "name": f"Deal {deal}",
+            "stage": ["p1", "s1"],
+            "status": "open",
+            "value": 100,
+            "owner": "u1",
+            "source": "web",
+        }
+        self.crm.put(deal, **{**usual, **values})
+
+    def filled(self, *deals: str) -> World:
+        """Deals with their rows, agreed on, with empty logs."""
+        for deal in deals:
+            self.deal(deal)
+        self.clock.advance(10)
+        result = self.run()
+        assert result.error == ""
+        assert result.tally.created[Side.TABLE] == len(deals)
+        assert len(self.crm.log) == 0
+        settled = self.run()
+        assert (settled.error, settled.code) == ("", 0)
+        self.clear_logs()
+        return self
+
+    def clear_logs(self) -> None:
+        """Forgets what was written so far."""
+        for side in (self.crm, self.table):
+            side.log.clear()
+            side.reads.clear()
+        self.crm.triggers.clear()
+        self.steps.clear()
+
+    def row(self, deal: str) -> Row:
+        """The row of a deal."""
+        return self.table.rows[self.table.row_of(deal)]
+
+    def edit_row(self, deal: str, **cells: Raw) -> None:
+        """A person edits cells of a deal's row."""
+        self.table.put(self.table.row_of(deal), None, **cells)
+
+    def writes(self) -> tuple[int, int, int]:
+        """(writes to the CRM, writes to the table, workflows fired), messages and keys included."""
+        return len(self.crm.log), len(self.table.log), len(self.crm.triggers)
+
+    def meaning(self, deal: str) -> tuple[dict[str, object], dict[str, object]]:
+        """The canonical values of both sides of a deal, by field."""
+        held, row = self.crm.now(deal) or {}, self.row(deal)
+        deal_values: dict[str, object] = {}
+        row_values: dict[str, object] = {}
+        options: Mapping[str, Mapping[str, str]] = self.store.fact("options") or {}
+        names = {name: Names(options.get(column.id, {})) for name, column in self.table.columns.items()}
+        for name in (f.name for f in self.fields if f.name in self.table.columns):
+            codec = codec_for(name, self.table.columns, self.crm.vocabulary, names)
+            known = codec.from_crm(held.get(name))
+            cell: Raw = row.cells.get(name)
+            raw: Raw = [row.cells.get("pipeline"), cell] if name == "stage" else cell
+            deal_values[name] = known
+            row_values[name] = codec.from_table(raw, None if isinstance(known, Problem) else known)
+        return deal_values, row_values
+
+    def agree(self, *deals: str) -> None:
+        """Asserts that both sides and the shadow hold the same for these deals (P4)."""
+        for deal in deals:
+            ours, theirs = self.meaning(deal)
+            assert ours == theirs, deal
+            link = self.store.link(deal)
+            assert link is not None
+            assert {name: agreed.value for name, agreed in link.agreed().items()} == ours
+
+    def state(self) -> object:
+        """Everything that two runs of one story must share, but for times and row ids."""
+        rows = {
+            (row.key or ""): ({name: text(cell) for name, cell in sorted(row.cells.items())}, row.message)
+            for row in self.table.rows.values()
+        }
+        deals = {deal: versions[-1].values for deal, versions in self.crm.deals.items()}
+        links = {
+            deal: {name: agreed.value for name, agreed in link.agreed().items()}
+            for deal, link in self.store.links().items()
+        }
+        return rows, deals, links, len(self.table.rows)
