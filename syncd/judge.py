@@ -203,6 +203,8 @@ def judge(
         return Verdict(index, Kind.HOLD, shadow, x, y, remark or "it could not be read", table_edited=edited)
     assert crm is not None  # an unknown deal was held above
     direction = ground.fields[index].direction
+    if direction is Direction.OFF:
+        return Verdict(index, Kind.HOLD, shadow, x, y, "this column is off")
     if _is_fill(ground, index, codec, table, x, y):
         return _filled(ground, index, shadow, x, y, crm, table)
     if direction is not Direction.BOTH:

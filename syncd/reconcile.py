@@ -14,7 +14,7 @@ from typing import Any
 from syncd.carry import Stopped, Tally, Work, carry_messages, carry_new_rows, carry_updates, settle
 from syncd.fields import PIPELINE, REQUIRED, Field
 from syncd.judge import ChangeKind, Ground
-from syncd.model import Record, Side, Stamp
+from syncd.model import Direction, Record, Side, Stamp, packed_shadow
 from syncd.plan import Finding, Needs, Plan, View, make_plan
 from syncd.sides import CrmSide, Misconfigured, Question, ReadResult, SideDown, TableSchema, TableSide, Vocabulary
 from syncd.store import Store, StoreFailed
@@ -128,7 +128,7 @@ class PassResult:
 
 def active_fields(fields: Sequence[Field], schema: TableSchema) -> tuple[Field, ...]:
     """The fields that the table has a column for, in order."""
-    return tuple(f for f in fields if f.name in schema.columns)
+    return tuple(f for f in fields if f.name in schema.columns and f.direction is not Direction.OFF)
 
 
 def gone_columns(pair: Pair, schema: TableSchema) -> tuple[str, ...]:
@@ -193,11 +193,25 @@ def open_pair(pair: Pair, *, keep: bool) -> Opened:
         raise Misconfigured(f"The table lacks the column for {', '.join(missing)}.")
     if keep:
         before: Mapping[str, str] = pair.store.fact("columns") or {}
-        pair.store.set_fact("columns", {**before, **{name: column.id for name, column in schema.columns.items()}})
+        now = {name: column.id for name, column in schema.columns.items()}
+        forget_fields(pair, [f.name for f in fields if before.get(f.name, now[f.name]) != now[f.name]])
+        pair.store.set_fact("columns", {**before, **now})
     names = names_first_met(pair, schema, keep=keep)
     pair.crm.use(fields)
     pair.table.use(fields)
     return Opened(make_ground(pair, fields, vocabulary, schema, names), vocabulary, schema, names, gone)
+
+
+def forget_fields(pair: Pair, names: Sequence[str]) -> None:
+    """Drops the shadow of columns that were made anew: their blank cells are not "all empty" (SPEC §4)."""
+    if not names:
+        return
+    links = []
+    for link in pair.store.links().values():
+        agreed = {name: value for name, value in link.agreed().items() if name not in names}
+        crm_raw, table_raw, values = packed_shadow(agreed, list(agreed))
+        links.append(replace(link, crm_raw=crm_raw, table_raw=table_raw, values=values))
+    pair.store.put_links(links)
 
 
 def look(pair: Pair, opened: Opened, *, busy: frozenset[str] = frozenset()) -> Look:

@@ -582,32 +582,23 @@ class _Problems:
         """A section as people would look for it: pair "acme", [pair.ghl]."""
         if not loc:
             return "the top level"
-        pair = self._at(loc[:2])
-        name = pair.get("name") if isinstance(pair, dict) else None
-        place = (
-            f'pair "{name}"'
-            if isinstance(name, str) and name.isprintable()
-            else f"pair {int(loc[1]) + 1}"
-            if len(loc) > 1
-            else "[[pair]]"
-        )
-        if len(loc) < 3:
+        name = self._named(loc[:2], "name")
+        place = f'pair "{name}"' if name else f"pair {int(loc[1]) + 1}"
+        if len(loc) == 2:
             return place
         place += f", {MODELS[_names(loc)][1]}"
-        entry = self._at(loc)
-        if loc[2] == "field" and len(loc) > 3:
-            crm = entry.get("crm") if isinstance(entry, dict) else None
-            place += f' of "{crm}"' if isinstance(crm, str) else f" {int(loc[3]) + 1}"
+        if len(loc) == 4:
+            crm = self._named(loc, "crm")
+            place += f' of "{crm}"' if crm else f" {int(loc[3]) + 1}"
         return place
 
-    def _at(self, loc: Location) -> Any:
-        found: Any = self.values
+    def _named(self, loc: Location, key: str) -> str:
+        """What the entry at `loc` is called by people, "" where that cannot be said."""
+        entry: Any = self.values
         for part in loc:
-            try:
-                found = found[part]
-            except (KeyError, IndexError, TypeError):
-                return None
-        return found
+            entry = entry[part]
+        name = entry.get(key) if isinstance(entry, dict) else None
+        return name if isinstance(name, str) and name.isprintable() else ""
 
     @staticmethod
     def _unknown(section: Location, key: str, place: str) -> str:

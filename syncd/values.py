@@ -252,7 +252,8 @@ class OwnerCodec:
         return Problem(f"Owner “{shown}” is no single user of this location. Choose one of: {listed}.")
 
     def _labels(self, user: User) -> set[str]:
-        return {folded(user.name), folded(user.email), folded(f"{user.name} ({user.email})")} - {""}
+        names = (user.id, user.name, user.email, f"{user.name} ({user.email})")
+        return {folded(name) for name in names} - {""}
 
     def to_crm(self, value: Value) -> Raw:
         return value

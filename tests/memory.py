@@ -538,7 +538,10 @@ class MemoryTable(_MemorySide):
                     continue
                 name = self.fields[question.index].name
                 parts = ("pipeline", "stage") if name == "stage" else (name,)
-                at = max(row.edited.get(part, row.created) for part in parts) + self.clock_offset
+                # A blank cell that was never edited is no edit: the row's age counts for filled cells only.
+                filled = any(row.cells.get(part) not in (None, "") for part in parts)
+                never = row.created if filled else -math.inf
+                at = max(row.edited.get(part, never) for part in parts) + self.clock_offset
                 after = at > question.instant
                 answers[question] = (
                     Stamp(question.instant + 0.001, math.inf) if after else Stamp(-math.inf, question.instant)

@@ -52,6 +52,7 @@ BUCKET_SECONDS: Final = 1.04
 PAGE: Final = 100  # rows per page of a listing, and rows that one formula names (§1)
 BATCH: Final = 10  # rows per write (§1)
 LISTINGS_AT_MOST: Final = 4  # a listing whose iterator is lost is begun anew three times
+_END: Final = object()
 _T = TypeVar("_T")
 Row = dict[str, Any]
 
@@ -199,8 +200,8 @@ class AirtableSide:
         )
         offsets: set[str] = set()
         while True:
-            page = self._call(lambda: next(pages, None))
-            if page is None:
+            page = self._call(lambda: next(pages, _END))  # an empty answer is None and no end
+            if page is _END:
                 return
             if not isinstance(page, dict) or not isinstance(page.get("records"), list):
                 raise NoAnswer("Airtable's answer holds no list of rows.")
