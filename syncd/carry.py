@@ -19,7 +19,7 @@ from syncd.model import ABSENT, Agreed, Link, Raw, Record, Side, Value, packed_s
 from syncd.plan import OWN_STAMPS_KEPT, NewRow, Update, fingerprint
 from syncd.sides import Lost, NewRecord, Patch, Question, ReadResult, RecordSide, Refused, WriteResult, Written
 from syncd.store import ChangeLine, RefusedWrite, Store, Write, change_line
-from syncd.values import Codec, MoneyCodec, folded
+from syncd.values import Codec, MoneyCodec, StageCodec, folded
 
 SOURCE_AGE_SECONDS = 5.0  # a batched read of the table is at most this old when a value is copied (SPEC §3.1)
 FIRST_PAUSE_SECONDS = 60.0
@@ -239,6 +239,15 @@ def write_updates(work: Work, side: RecordSide, ready: Sequence[Ready]) -> None:
         _write_once(work, side, again)
 
 
+def outgoing(work: Work, side: Side, change: Change, target: Record) -> Raw:
+    """What the write names: of a stage's two cells only the one that changes (SPEC §3.2)."""
+    codec = work.ground.codecs[change.index]
+    raw = write_raw(codec, side, change.new)
+    if side is Side.TABLE and isinstance(codec, StageCodec):
+        return codec.only_changed(raw, target.raw[change.index])
+    return raw
+
+
 def _write_once(work: Work, side: RecordSide, ready: Sequence[Ready]) -> list[Ready]:
     """One call with its intents; returns what was refused."""
     now = work.clock()
@@ -259,7 +268,7 @@ def _write_once(work: Work, side: RecordSide, ready: Sequence[Ready]) -> list[Re
     patches = [
         Patch(
             r.update.target_id,
-            {c.index: write_raw(work.ground.codecs[c.index], side.side, c.new) for c in r.update.changes},
+            {c.index: outgoing(work, side.side, c, r.target) for c in r.update.changes},
             partner=r.update.partner,
         )
         for r in ready

@@ -32,6 +32,7 @@ class Trouble(StrEnum):
     DEAL_GONE = "deal deleted"
     OUTSIDE = "left the pipelines"
     UNREAD = "could not be read"
+    UNDATED = "conflict without edit times"
     UNSETTLED = "unfinished write"
     QUARANTINED = "refused"
 
@@ -100,7 +101,7 @@ class View:
     """Everything that a plan is made from. `crm` and `table` are complete sweeps; `reads` holds later reads by id.
 
     `busy` are deals with an unsettled write; `refused` maps (deal, target) to the sentence of a write that was
-    refused and the text of its changes; `unknown_keys` are ids that HighLevel lately said it does not have;
+    refused, the text of its changes, and whether it is time to try again; `unknown_keys` are ids that HighLevel lately said it does not have;
     `messages` is the last text written to each Sync cell; `renamed` asks to look at the names of all stages and
     owners.
     """
@@ -113,7 +114,7 @@ class View:
     now: float
     read_lag_seconds: float = 60.0
     busy: frozenset[str] = frozenset()
-    refused: Mapping[tuple[str, Side], tuple[str, str]] = field(default_factory=dict)
+    refused: Mapping[tuple[str, Side], tuple[str, str, bool]] = field(default_factory=dict)
     unknown_keys: frozenset[str] = frozenset()
     messages: Mapping[str, str] = field(default_factory=dict)
     renamed: bool = True
@@ -272,7 +273,7 @@ class _Planner:
     def new_row(self, deal: Record, *, again: bool) -> None:
         """A row for a deal that has none. All fields are filled, whatever their direction."""
         refused = self.view.refused.get((deal.id, Side.TABLE))
-        if refused is not None:
+        if refused is not None and not refused[2]:
             self.find(Trouble.QUARANTINED, deal.id, "", refused[0], True, deal.title)
             return
         ground, values = self.view.ground, {}
@@ -365,7 +366,7 @@ class _Planner:
         if quiet and (stale or (pack(self.names, deal.raw) == link.crm_raw and not deal.lacks)):
             self.say(row.id, "")
             self.remember(link)
-            self.judged += not stale
+            self.judged += not stale and link.deal in view.links
             return
         agreed = link.agreed()
         past = Past(link.own, link.foreign)
@@ -373,9 +374,8 @@ class _Planner:
             judge(view.ground, index, agreed.get(name), None if stale else deal, row, past)
             for index, name in enumerate(self.names)
         ]
-        self.judged += not stale and not any(
-            index in deal.lacks or index in row.lacks for index in range(len(self.names))
-        )
+        known = link.deal in view.links  # a new link makes up for none that could not be looked at
+        self.judged += known and not stale and not deal.lacks and not row.lacks
         self.follow(link, verdicts, agreed, deal, row)
 
     def seen(self, link: Link, deal: Record) -> Link:
@@ -401,6 +401,8 @@ class _Planner:
         for verdict in verdicts:
             if "does not list" in verdict.why:
                 self.vocabulary = True
+            if verdict.question is not None:
+                self.find(Trouble.UNDATED, link.deal, row.id, verdict.why, False, link.title)
             if verdict.problem:
                 sentences.append(verdict.problem)
                 trouble = Trouble.UNREADABLE_CELL if verdict.needs_person else Trouble.ONE_WAY
@@ -414,14 +416,16 @@ class _Planner:
         self.say(row.id, " ".join(sentences))
 
     def add(self, update: Update) -> str:
-        """Plans an update, unless the very same one was refused; then its sentence."""
-        refused = self.view.refused.get((update.deal, update.target))
-        if refused is not None and refused[1] == fingerprint(update):
-            self.find(Trouble.QUARANTINED, update.deal, update.row, refused[0], True, update.title)
+        """Plans an update. One that was refused waits for its pause to be over; its sentence stays meanwhile."""
+        sentence, refused, due = self.view.refused.get((update.deal, update.target), ("", "", True))
+        if refused != fingerprint(update):
+            sentence, due = "", True
+        if due:
+            self.plan.updates.append(update)
+        else:
+            self.find(Trouble.QUARANTINED, update.deal, update.row, sentence, True, update.title)
             self.judged -= 1
-            return refused[0]
-        self.plan.updates.append(update)
-        return ""
+        return sentence
 
     # --- records without a link ----------------------------------------------------------------------------------
 
@@ -465,8 +469,10 @@ class _Planner:
                 continue
             self.new_row(deal, again=False)
         for row in view.table.values():
-            if row.partner is None and row.id not in self.link_of_row and self.filled(row):
-                self.plan.rows_without_id += 1
+            if row.partner is None and row.id not in self.link_of_row:
+                self.plan.rows_without_id += self.filled(row)
+                if view.messages.get(row.id):
+                    self.say(row.id, "")  # what was said of its former id no longer holds
         self.write_messages()
         self.plan.all_judged = self.judged >= sum(link.state is LinkState.BOTH for link in view.links.values())
         self.plan.updates.sort(key=lambda update: (update.target, update.deal))

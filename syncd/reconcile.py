@@ -119,7 +119,10 @@ class PassResult:
 
     def problems(self) -> list[str]:
         """Sentences about what no single record is to blame for, and about refused records."""
-        gone = [f"The column “{name}” is gone; its values are no longer carried." for name in self.gone_columns]
+        gone = [
+            f"The column “{name}” is gone; its values are no longer carried. Make it again, or set its direction to off."
+            for name in self.gone_columns
+        ]
         return [*self.tally.refusals, *self.tally.suspended, *gone]
 
 
@@ -232,7 +235,7 @@ def look(pair: Pair, opened: Opened, *, busy: frozenset[str] = frozenset()) -> L
         now,
         pair.read_lag_seconds,
         busy,
-        {(r.deal, r.side): (r.sentence, r.fingerprint) for r in store.refused() if r.next_try > now},
+        {(r.deal, r.side): (r.sentence, r.fingerprint, r.next_try <= now) for r in store.refused()},
         store.absent_keys(now - UNKNOWN_KEY_SECONDS),
         store.messages(),
         labels != store.fact("labels"),

@@ -380,7 +380,7 @@ class Settings(BaseSettings):
 
     state_dir: Text = "state"
     interval: Annotated[Seconds, Key(gt=0)] = 60.0
-    pair: Annotated[tuple[PairSettings, ...], Key(min_length=1)]
+    pair: tuple[PairSettings, ...] = ()
 
     @classmethod
     def settings_customise_sources(
@@ -396,6 +396,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _pairs_apart(self) -> Settings:
+        if not self.pair:
+            raise ValueError("there is no [[pair]] yet; add one")
         names = [pair.name for pair in self.pair]
         problems = [f'two pairs are called "{name}"; each needs its own name' for name in _repeated(names)]
         tables: dict[tuple[str, str, str], str] = {}
@@ -452,7 +454,7 @@ def _checked(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     """The models from what was read; runs in a context of its own. Raises `ValidationError`."""
     _environ.set(environ)
     _values.set(values)
-    return Settings()  # type: ignore[call-arg]  # its sources fill it
+    return Settings()  # its sources fill it
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -495,18 +497,18 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _strange_variables(environ: Mapping[str, str]) -> list[str]:
     """A sentence for each SYNCD_… variable that means nothing: most often a slip of the pen."""
-    known = [*(PREFIX + name.upper() for name in SCALARS), *OTHER_VARIABLES]
+    known = [name.upper() for name in SCALARS] + [name.removeprefix(PREFIX) for name in OTHER_VARIABLES]
     return [
-        f'Unknown environment variable "{name}"; {_hint(name, known)}'
+        f'Unknown environment variable "{name}"; {_hint(name.removeprefix(PREFIX), known, PREFIX)}'
         for name in sorted(environ)
-        if name.startswith(PREFIX) and name not in known and not OF_KUBERNETES.fullmatch(name)
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in known and not OF_KUBERNETES.fullmatch(name)
     ]
 
 
-def _hint(name: str, known: Sequence[str]) -> str:
-    """The rest of a sentence about an unknown name."""
+def _hint(name: str, known: Sequence[str], prefix: str = "") -> str:
+    """The rest of a sentence about an unknown name; `prefix` stands before each name that is shown."""
     close = difflib.get_close_matches(name, known, 1)
-    return f'did you mean "{close[0]}"?' if close else f"known are {', '.join(known)}."
+    return f'did you mean "{prefix}{close[0]}"?' if close else f"known are {', '.join(prefix + one for one in known)}."
 
 
 # --- problems as sentences -----------------------------------------------------------------------------------------
@@ -554,8 +556,6 @@ class _Problems:
         section, key = self._split(loc)
         place = self._place(section)
         if kind == "missing":
-            if key == "pair":
-                return ["there is no [[pair]] yet; add one."]
             return [f'"{key}" is missing in {place}.']
         if kind == "extra_forbidden":
             return [self._unknown(section, key, place)]
@@ -564,7 +564,7 @@ class _Problems:
             said = said or f"must be written as {MODELS[_names(section)][1]}"
             return [f"{place}: {line}." if section else f"{line}." for line in said.split("\n")]
         names = _names(loc)
-        if names in MODELS:  # a section written as something else, or an empty list of pairs
+        if names in MODELS:  # a section written as something else
             return [f"{self._place(loc)}: {said}." if said else f'"{key}" must be written as {MODELS[names][1]}.']
         must = said or MUST.get(kind, message).format_map(context).replace("'", '"')
         variable = self._variable(names)

@@ -148,6 +148,7 @@ class Store:
         try:
             self.connection = self._connect(folder) if folder is not None else sqlite3.connect(":memory:")
             self.db = sqlite_utils.Database(self.connection)
+            self._check_version()
             if not read_only:
                 self._migrate()
         except (sqlite3.Error, OSError) as error:
@@ -167,10 +168,12 @@ class Store:
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MILLISECONDS}")
         return connection
 
-    def _migrate(self) -> None:
+    def _check_version(self) -> None:
         version = self.connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             raise StoreFailed(f"{self.path} was written by a newer syncd. Install that version, or another state_dir.")
+
+    def _migrate(self) -> None:
         with _write_lock:
             if migrations.pending(self.db):
                 migrations.apply(self.db)
@@ -188,10 +191,12 @@ class Store:
                 self.connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield
+                    self.connection.commit()
                 except BaseException:
-                    self.connection.rollback()
+                    # After a failed commit too: a transaction left open would swallow all that follows.
+                    if self.connection.in_transaction:
+                        self.connection.rollback()
                     raise
-                self.connection.commit()
             except sqlite3.Error as error:
                 raise StoreFailed(
                     f"The state database {self.path} failed: {error}. Nothing more was written."

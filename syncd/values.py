@@ -358,6 +358,13 @@ class StageCodec:
             return [None, None]
         return [names[0] if self.pipeline_column else None, names[1]]
 
+    def only_changed(self, want: Raw, present: Raw) -> Raw:
+        """`want` without the cell that shows it already (None: not to be written): equal values are never sent."""
+        if not isinstance(want, list) or not isinstance(present, list) or len(present) != 2:
+            return want
+        shown = (_label(present[0], self.pipeline_column), _label(present[1], self.column))
+        return [None if folded(old) == folded(new) else new for new, old in zip(want, shown, strict=True)]
+
     def show(self, value: Value) -> str:
         names = self._names(value)
         return " / ".join(names) if names else (value or "")

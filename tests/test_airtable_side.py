@@ -908,6 +908,16 @@ def test_a_lost_answer_is_lost_for_each_row_and_sent_once(world: World, when: st
     assert all(("Value" in world.base.row("Deals", id)) == (when == "after") for id in ids)
 
 
+def test_a_server_that_cannot_be_reached_ends_the_pass_and_nothing_is_lost(world: World) -> None:
+    side = world.ready()
+    world.served.close()
+    side.http._client.close()  # the kept connection would still be served
+    fresh = world.side()
+    fresh._layout = side._layout
+    with pytest.raises(SideDown, match="could not be reached"):
+        fresh.write([value("recA", 1)])
+
+
 def test_what_is_written_is_not_lost_when_the_server_shuts_half_way(world: World) -> None:
     ids = [world.add(Name=str(number)) for number in range(4)]
     side = world.ready()

@@ -218,10 +218,10 @@ def test_429_rests_others_who_share_the_bucket() -> None:
 
 def test_waits_of_429_do_not_use_up_the_retries() -> None:
     time = Time()
-    script = Script(429, 429, 429, 502, 502, 502, 502, 200)
+    script = Script(429, 429, 429, 502, 502, 502, 502, 502, 200)
     http = make(script, time, on_429=lambda reply: 50.0)
     assert http.request("GET", "/x", retry=Retry.READ).status == 200
-    assert http.calls == 8
+    assert http.calls == 9
 
 
 def test_a_hook_can_end_the_waiting_and_a_long_rest_is_refused() -> None:
@@ -281,6 +281,14 @@ def test_a_bucket_does_not_wait_without_need() -> None:
     assert bucket.take(time.sleep) == pytest.approx(10)
     bucket.observe(5, 10)  # something remains
     assert bucket.take(time.sleep) == 0
+
+
+def test_a_short_rest_does_not_end_a_longer_one() -> None:
+    time = Time(0.0)
+    bucket = Bucket.unlimited(monotonic=time)
+    bucket.penalise(30)
+    bucket.penalise(1)
+    assert bucket.take(time.sleep) == pytest.approx(30)
 
 
 def test_threads_share_a_bucket() -> None:

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,16 @@ from syncd.sandbox.world import TABLE, Sandbox
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIME_LIMIT_SECONDS = 120.0
+
+
+class Clock:
+    """The clock of both servers: real time, moved on by `offset` seconds instead of sleeping."""
+
+    def __init__(self) -> None:
+        self.offset = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +47,12 @@ class Rig:
 
     def __init__(self, folder: Path, *, deals: int = 12, seed: int = 1, lag_seconds: float = 0.0, **options: Any) -> None:
         self.folder = folder
-        self.sandbox = Sandbox(seed=seed, deals=deals, lag_seconds=lag_seconds, rate_per_second=None, **options)
+        clock = options.pop("clock", None)
+        self.time = Clock()
+        self.clock: Callable[[], float] = clock or self.time
+        self.sandbox = Sandbox(
+            seed=seed, deals=deals, lag_seconds=lag_seconds, rate_per_second=None, clock=self.clock, **options
+        )
         self.highlevel, self.airtable = self.sandbox.highlevel, self.sandbox.airtable
         self.highlevel.rate_limit = 10_000
         self.environment = {**self.sandbox.environment(), "SYNCD_STATE_DIR": str(folder / "state")}
