@@ -37,11 +37,8 @@ format: $(VENV)/.dev ## Bring the code into the style that lint checks
 
 completions: $(VENV)/.run ## Write the shell completions to deploy/completions
 	@mkdir -p deploy/completions
-	printf '%s\n' bash zsh fish | while read shell; do \
-	  $(BIN)/python -c 'import sys; sys.argv[0] = "syncd"; from syncd.cli.main import syncd; \
-	    from click.shell_completion import get_completion_class as find; \
-	    print(find(sys.argv[1])(syncd, {}, "syncd", "_SYNCD_COMPLETE").source())' $$shell \
-	    > deploy/completions/syncd.$$shell || exit 1; \
+	for shell in bash zsh fish; do \
+	  $(BIN)/python deploy/completions.py $$shell > deploy/completions/syncd.$$shell || exit 1; \
 	done
 
 wheel: $(VENV)/.dev ## Build the wheel into dist

@@ -1,4 +1,4 @@
-"""Exit 0 if every pair had a successful pass within HEALTH_MAX_AGE_SECONDS (default 900); else 1 and a line that says why."""
+"""Exits 0 if every pair had a success within HEALTH_MAX_AGE_SECONDS (default 900), else 1 with a line that says why."""
 
 from __future__ import annotations
 

@@ -616,6 +616,13 @@ def test_a_403_is_never_a_deletion(world: World) -> None:
         side.read([gone])
 
 
+def test_not_found_with_403_is_no_deletion(world: World) -> None:
+    side = world.ready()
+    world.fault(status=403, body={"error": "NOT_FOUND"})
+    with pytest.raises(SideDown):
+        side.read(["recA"])
+
+
 def test_a_refused_token_while_reading_one_row_ends_the_pass(world: World) -> None:
     side = world.ready()
     world.refuse(401, "AUTHENTICATION_REQUIRED", "Authentication required")
@@ -1055,7 +1062,9 @@ def test_find_reads_the_whole_table_where_the_formula_is_refused(world: World) -
     many(world, 150)
     side = world.ready()
     world.fault(status=422, body=REFUSED_FORMULA, times=1)
-    found = side.find([f"d{number}" for number in range(140)])
+    asked = [f"d{number}" for number in range(140)]
+    found = side.find(asked)
+    assert list(found) == asked  # not all the others that the listing showed
     assert all(len(rows) == 1 for rows in found.values())
     assert len(world.wire.log) == 1 + 2
 
@@ -1265,6 +1274,35 @@ def test_a_row_that_is_gone_is_left_out_alone(world: World) -> None:
     world.base.person_delete("Deals", gone)
     question = Question(rec_id, VALUE, NOW + 5)
     assert world.ready().edited([question, Question(gone, VALUE, NOW + 5)]) == {question: until(NOW + 5)}
+
+
+def test_a_row_that_a_later_sweep_lacks_is_not_believed_to_be_as_it_was(world: World) -> None:
+    gone = world.add(Value=1)
+    side = world.ready()
+    list(side.sweep())
+    world.base.person_delete("Deals", gone)
+    list(side.sweep())
+    assert side.edited([Question(gone, VALUE, NOW + 5)]) == {}
+
+
+def test_a_form_of_formula_that_does_not_work_is_not_tried_again(world: World) -> None:
+    rec_id = world.add(Value=1)
+    _ignoring_row_ids(world)
+    side = world.ready()
+    list(side.sweep())
+    world.wire.log.clear()
+    side.edited([Question(rec_id, VALUE, NOW + 5)])
+    assert len(world.wire.log) == 2
+    side.edited([Question(rec_id, VALUE, NOW + 5)])
+    assert len(world.wire.log) == 3
+
+
+def test_a_cell_that_cannot_be_told_is_not_blank(world: World) -> None:
+    world.base.delete_field("Deals", "Company")
+    world.base.add_field("Deals", "Company", "formula", {"formula": "ERROR()"})
+    world.clock.now = NOW + 100
+    question = Question(world.add(Name="A"), NAMES.index("company"), NOW + 50)
+    assert world.ready().edited([question]) == {question: after(NOW + 50)}
 
 
 def test_no_questions_no_calls(world: World) -> None:

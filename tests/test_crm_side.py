@@ -359,7 +359,7 @@ def test_an_error_that_persists_never_passes_for_the_end(broken: httpx.Response 
     with pytest.raises(SideDown) as caught:
         ids.extend(record.id for record in location.side().sweep())
     assert str(caught.value)[0].isupper()
-    assert len(ids) in (0, 100, 200)
+    assert len(ids) in (0, 100, 199)  # pages overlap by a row
 
 
 def test_an_error_that_passes_is_forgotten() -> None:
@@ -375,7 +375,7 @@ def test_an_error_that_passes_is_forgotten() -> None:
 
 
 def test_an_error_while_looking_for_skipped_deals_ends_the_sweep_too() -> None:
-    location = tied([99], 2)
+    location = Location([deal(number) for number in range(250)], drift=1)
     location.hook = lambda request: httpx.Response(500) if "contact_id" in request.url.params else None
     with pytest.raises(SideDown):
         swept(location.side())

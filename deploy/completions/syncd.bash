@@ -26,4 +26,3 @@ _syncd_completion_setup() {
 }
 
 _syncd_completion_setup;
-

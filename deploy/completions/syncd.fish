@@ -15,4 +15,3 @@ function _syncd_completion;
 end;
 
 complete --no-files --command syncd --arguments "(_syncd_completion)";
-

@@ -123,6 +123,11 @@ class _Walk:
         """How many deals the total counts that were not seen."""
         return max(0, (self.total or 0) - len(self.found))
 
+    @property
+    def whole(self) -> bool:
+        """Whether as many deals were seen as the total counts."""
+        return self.total is not None and not self.short
+
     def new(self, page: SearchPage) -> list[Opportunity]:
         """The deals of a page that were not seen before."""
         fresh = list({deal.id: deal for deal in page.opportunities if deal.id not in self.found}.values())
@@ -248,9 +253,9 @@ class HighLevelSide:
                 page = self.client.search_page(pipeline_id=pipeline_id, limit=limit, cursor=cursor)
             rows, walk.total = page.opportunities, page.total if page.total is not None else walk.total
             yield from walk.new(page)
-            if not rows or (len(rows) < limit and not page.more):
+            if not rows or (not page.more and (len(rows) < limit or walk.whole)):
                 return
-            cursor = page.cursor
+            cursor = _onward(page, walk.short, limit)
             if cursor is None:
                 raise SideDown("HighLevel's search does not say where its next page starts; the sweep is incomplete.")
             if cursor in used or here.issuperset(deal.id for deal in rows):
@@ -471,6 +476,17 @@ def _ids_of(configured: Sequence[str], pipelines: Sequence[Pipeline]) -> tuple[s
             raise Misconfigured(f"Two pipelines are called “{wanted}”. Name the one by its id: {choices(found)}.")
         ids[found[0]] = None
     return tuple(ids)
+
+
+def _onward(page: SearchPage, left: int, limit: int) -> Cursor | None:
+    """Where the next page starts: at the rows that share the last one's place, since more of them may follow (§3.2).
+
+    Not where all that is left fits one page without that overlap.
+    """
+    rows = page.opportunities
+    if page.cursor != rows[-1].sort or left == limit:
+        return page.cursor
+    return next((deal.sort for deal in reversed(rows) if deal.sort != page.cursor), page.cursor)
 
 
 def _tells(deal: Opportunity, name: str) -> bool:

@@ -32,7 +32,6 @@ from syncd.sides import (
 from syncd.tables import airtable_formulas as formulas
 from syncd.tables.airtable_errors import (
     LISTING_LOST,
-    REST_SECONDS,
     Refusal,
     on_429,
     parsed,
@@ -87,7 +86,6 @@ def open_airtable(
             bucket=bucket or shared_bucket(("airtable", base_url, base_id), BUCKET_COUNT, BUCKET_SECONDS),
             name="Airtable",
             on_429=on_429,
-            rest_seconds=REST_SECONDS,
             **http,
         )
     except ValueError as error:
