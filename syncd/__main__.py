@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -12,8 +13,10 @@ def main() -> None:
 
         print(f"syncd {__version__}")
         return
-    from syncd.cli.main import run
+    from syncd.cli.main import run, syncd
 
+    if "_SYNCD_COMPLETE" in os.environ:
+        syncd.main(prog_name="syncd")  # the shell asks for completions
     sys.exit(run(sys.argv[1:]))
 
 

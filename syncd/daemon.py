@@ -137,9 +137,10 @@ class Daemon:
         try:
             self.pulse.beat(name)
             self.report(self.passes[name]())
-        except Exception:
+        except Exception as error:
             # One pair's defect must not stop the others, and a defect is never silent.
-            log.exception("%s: the pass ended by a defect in syncd; please report it", name)
+            log.error("%s: the pass ended by a defect in syncd (%s); please report it", name, type(error).__name__)
+            log.debug("%s", name, exc_info=True)
         finally:
             self.pulse.rest(name)
             lock.release()

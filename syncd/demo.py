@@ -154,7 +154,7 @@ class Demo:
             pulse, end = Pulse(), threading.Event()
             with Connection(settings, settings.pair[0], end) as connection:
                 daemon = Daemon(
-                    {"demo": lambda: connection.run_pass(pulse)},
+                    {"demo": lambda: connection.run_pass(lambda _what, _done, _total: pulse.beat("demo"))},
                     {"demo": INTERVAL_SECONDS},
                     stop=end,
                     pulse=pulse,

@@ -16,7 +16,7 @@ from syncd.decide import Kind, Rules, decide
 from syncd.fields import NEVER_BLANK, Field
 from syncd.model import ABSENT, UNKNOWN, Agreed, Direction, Missing, Observed, Raw, Record, Side, Stamp, Value
 from syncd.sides import Question
-from syncd.values import Codec, OwnerCodec, Problem, Reading, StageCodec, clipped, folded
+from syncd.values import Codec, OwnerCodec, Problem, Reading, StageCodec, clipped, folded, label_of
 
 WON = {Kind.X_WINS: Side.CRM, Kind.Y_WINS: Side.TABLE}
 COPIED = {Kind.TO_X: Side.CRM, Kind.TO_Y: Side.TABLE, Kind.X_WINS: Side.TABLE, Kind.Y_WINS: Side.CRM}
@@ -113,6 +113,19 @@ def same_raw(codec: Codec, side: Side, now: Raw, planned: Raw, known: Value) -> 
     return not isinstance(first, Problem) and not isinstance(second, Problem) and first == second
 
 
+def unchanged(codec: Codec, stored: Raw, now: Raw) -> bool:
+    """Whether a cell is as it was when its value was agreed. An option that our own write made was stored by its label,
+    before its id was known."""
+    return now == stored or (now is not None and cell_labels(codec, now) == stored)
+
+
+def cell_labels(codec: Codec, raw: Raw) -> Raw:
+    """A cell with labels in place of option ids; both cells of a stage."""
+    if isinstance(codec, StageCodec) and isinstance(raw, list) and len(raw) == 2:
+        return [label_of(raw[0], codec.pipeline_column), label_of(raw[1], codec.column)]
+    return label_of(raw, getattr(codec, "column", None))
+
+
 def _crm_value(ground: Ground, index: int, record: Record | None, agreed: Agreed | None) -> tuple[Observed, str]:
     """What the CRM holds, and a remark where it cannot be told."""
     if record is None or index in record.lacks:
@@ -137,7 +150,7 @@ def _table_value(
     if index in record.lacks:
         return UNKNOWN, None
     raw, codec = record.raw[index], ground.codecs[index]
-    if agreed is not None and raw == agreed.table:
+    if agreed is not None and unchanged(codec, agreed.table, raw):
         return agreed.value, None
     blankable = ground.fields[index].name not in NEVER_BLANK
     if not blankable and codec.is_blank(raw) and not _moves_pipeline(codec, raw, known):
@@ -282,7 +295,7 @@ def _agreement(
     """Both hold the same: it becomes the shadow; a cell that still shows an old name gets the new one."""
     codec, value = ground.codecs[index], _value(x)
     label = codec.show(value)
-    renamed = agreed is not None and agreed.label != label and table.raw[index] == agreed.table
+    renamed = agreed is not None and agreed.label != label and unchanged(codec, agreed.table, table.raw[index])
     if renamed and not _shows(codec, table.raw[index], value):
         assert agreed is not None
         why = f"“{clipped(agreed.label)}” is now called “{clipped(label)}” in {ground.labels[Side.CRM]}"
@@ -294,16 +307,9 @@ def _agreement(
 
 def _shows(codec: Codec, raw: Raw, value: Value) -> bool:
     """Whether a cell already shows the present name of `value`."""
-    want = codec.to_table(value)
-    wanted, shown = (want if isinstance(want, list) else [want]), (raw if isinstance(raw, list) else [raw])
-    columns = (
-        [codec.pipeline_column, codec.column] if isinstance(codec, StageCodec) else [getattr(codec, "column", None)]
-    )
-    labels = [
-        column.options.get(cell, cell) if column is not None and isinstance(cell, str) else cell
-        for cell, column in zip(shown, columns, strict=False)
-    ]
-    return all(name is None or folded(name) == folded(label) for name, label in zip(wanted, labels, strict=False))
+    want, have = codec.to_table(value), cell_labels(codec, raw)
+    wanted, shown = (want if isinstance(want, list) else [want]), (have if isinstance(have, list) else [have])
+    return all(name is None or folded(name) == folded(label) for name, label in zip(wanted, shown, strict=False))
 
 
 def _copied(

@@ -6,19 +6,14 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
-
 from syncd.crm.highlevel import connect
 from syncd.crm.side import HighLevelSide
 from syncd.model import Side
 from syncd.reconcile import Pair, PassResult, run_pass
-from syncd.sides import CrmSide, TableSide
-from syncd.store import Store
+from syncd.settings import ConfigError, PairSettings, Settings
+from syncd.sides import CrmSide, Misconfigured, TableSide
+from syncd.store import Store, StoreFailed
 from syncd.tables.airtable import open_airtable
-
-if TYPE_CHECKING:
-    from syncd.daemon import Pulse
-    from syncd.settings import PairSettings, Settings
 
 Progress = Callable[[str, int, int], None]
 
@@ -30,7 +25,6 @@ class Connection:
         self.settings, self.pair, self.stop = settings, pair, stop
         self._crm: HighLevelSide | None = None
         self._table: TableSide | None = None
-        self._stores: list[Store] = []
 
     def crm(self) -> HighLevelSide:
         """HighLevel's side; connected on first use. Raises `ConfigError` where the token's reference is empty."""
@@ -58,11 +52,8 @@ class Connection:
             )
         return self._table
 
-    def open(self, progress: Progress, store: Store | None = None) -> Pair:
-        """The pair with its store, opened in this thread unless one is given."""
-        if store is None:
-            store = Store(Path(self.settings.state_dir), self.pair.name)
-        self._stores.append(store)
+    def open(self, progress: Progress, store: Store) -> Pair:
+        """The pair over a store that this thread has opened, and closes."""
         crm: CrmSide = self.crm()
         return Pair(
             self.pair.name,
@@ -77,20 +68,22 @@ class Connection:
             progress=progress,
         )
 
-    def run_pass(self, pulse: Pulse) -> PassResult:
-        """One pass for the daemon: its store belongs to the thread it runs in, every step is a sign of life."""
-        store = Store(Path(self.settings.state_dir), self.pair.name)
+    def run_pass(self, progress: Progress) -> PassResult:
+        """One pass; its store belongs to the thread it runs in. What keeps the pair from being opened is its result."""
+        store: Store | None = None
         try:
-            return run_pass(self.open(lambda _what, _done, _total: pulse.beat(self.pair.name), store))
+            store = Store(Path(self.settings.state_dir), self.pair.name)
+            return run_pass(self.open(progress, store))
+        except (ConfigError, Misconfigured) as error:
+            return PassResult(self.pair.name, error=str(error), misconfigured=True)
+        except StoreFailed as error:
+            return PassResult(self.pair.name, error=str(error))
         finally:
-            store.close()
-            self._stores.remove(store)
+            if store is not None:
+                store.close()
 
     def close(self) -> None:
-        """Closes what this thread opened."""
-        for store in self._stores:
-            store.close()
-        self._stores.clear()
+        """Closes the connections."""
         if self._crm is not None:
             self._crm.client.http.close()
 

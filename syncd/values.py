@@ -119,7 +119,7 @@ class TextCodec:
         return text(raw)
 
     def from_table(self, raw: Raw, known: Value) -> Reading:
-        return text(_label(raw, self.column))
+        return text(label_of(raw, self.column))
 
     def to_crm(self, value: Value) -> Raw:
         return value
@@ -171,7 +171,7 @@ def _number(value: Value) -> int | float:
     return int(number) if number == number.to_integral_value() else float(number)
 
 
-def _label(raw: Raw, column: Column | None) -> Raw:
+def label_of(raw: Raw, column: Column | None) -> Raw:
     """The label behind an option's id; anything else as it is."""
     if column is not None and isinstance(raw, str):
         return column.options.get(raw, raw)
@@ -189,7 +189,7 @@ class Names:
     def of(self, raw: Raw, column: Column | None) -> list[str]:
         """The folded labels to look up for a cell, the first-met one first."""
         found = [folded(self.first_met[raw])] if isinstance(raw, str) and raw in self.first_met else []
-        now = folded(_label(raw, column))
+        now = folded(label_of(raw, column))
         return found if now in found else [*found, now]
 
 
@@ -208,7 +208,7 @@ class StatusCodec:
         for label in self.names.of(raw, self.column):
             if label in STATUSES:
                 return label
-        shown = clipped(_label(raw, self.column))
+        shown = clipped(label_of(raw, self.column))
         return Problem(f"Status “{shown}” does not exist. Choose one of: {choices(STATUSES)}.")
 
     def to_crm(self, value: Value) -> Raw:
@@ -247,7 +247,7 @@ class OwnerCodec:
             alive = [user for user in found if not user.deleted] or found
             if len(alive) == 1:
                 return alive[0].id
-        shown = clipped(_label(raw, self.column))
+        shown = clipped(label_of(raw, self.column))
         listed = choices(self.show(user.id) for user in self.users if not user.deleted)
         return Problem(f"Owner “{shown}” is no single user of this location. Choose one of: {listed}.")
 
@@ -317,7 +317,7 @@ class StageCodec:
                 return known
             if found:
                 return Problem(f"Two stages of pipeline “{text(pipeline.name)}” are called “{text(found[0].name)}”.")
-        shown = clipped(_label(cells[1], self.column))
+        shown = clipped(label_of(cells[1], self.column))
         return Problem(f"Stage “{shown}” is not in pipeline “{text(pipeline.name)}”. Choose one of: {listed}.")
 
     def _pipeline(self, raw: Raw, known: Value) -> Pipeline | Problem:
@@ -332,7 +332,7 @@ class StageCodec:
                 return synced[0]
         listed = choices(pipeline.name for pipeline in self.pipelines if pipeline.synced)
         return Problem(
-            f"Pipeline “{clipped(_label(raw, self.pipeline_column))}” does not exist. Choose one of: {listed}."
+            f"Pipeline “{clipped(label_of(raw, self.pipeline_column))}” does not exist. Choose one of: {listed}."
         )
 
     def _names(self, value: Value) -> tuple[str, str] | None:
@@ -362,7 +362,7 @@ class StageCodec:
         """`want` without the cell that shows it already (None: not to be written): equal values are never sent."""
         if not isinstance(want, list) or not isinstance(present, list) or len(present) != 2:
             return want
-        shown = (_label(present[0], self.pipeline_column), _label(present[1], self.column))
+        shown = (label_of(present[0], self.pipeline_column), label_of(present[1], self.column))
         return [None if folded(old) == folded(new) else new for new, old in zip(want, shown, strict=True)]
 
     def show(self, value: Value) -> str:

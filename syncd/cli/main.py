@@ -14,6 +14,7 @@ from syncd import __version__
 from syncd.cli.common import chosen, options, say, say_json, settings_of, shared_options, start_logging, worst
 
 if TYPE_CHECKING:
+    from syncd.daemon import Pulse
     from syncd.reconcile import PassResult
     from syncd.settings import PairSettings, Settings
 
@@ -72,26 +73,33 @@ def syncd(context: click.Context, reconcile: bool, as_json: bool) -> None:
 
 
 def _reconcile(context: click.Context, settings: Settings, pairs: list[PairSettings], as_json: bool) -> int:
+    from contextlib import ExitStack
     from pathlib import Path
 
     from syncd.cli.progress import Progress
     from syncd.daemon import stop_on_signals
-    from syncd.lock import InstanceLock
+    from syncd.lock import Held, InstanceLock
     from syncd.pairs import Connection
-    from syncd.reconcile import run_pass
+    from syncd.reconcile import PassResult
     from syncd.report import pass_lines
 
     given = options(context)
     stop = threading.Event()
     stop_on_signals(stop)
     codes = []
-    with InstanceLock(Path(settings.state_dir), doing="--reconcile"):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(InstanceLock(Path(settings.state_dir), doing="--reconcile"))
+        except Held as error:
+            for pair in pairs if as_json else ():
+                say_json(PassResult(pair.name, error=str(error)).as_json())
+            raise
         for pair in pairs:
             with (
                 Progress(given.quiet or as_json, pair.name) as progress,
                 Connection(settings, pair, stop) as connection,
             ):
-                result = run_pass(connection.open(progress.show))
+                result = connection.run_pass(progress.show)
             codes.append(result.code or (1 if result.stopped else 0))
             if as_json:
                 say_json(result.as_json())
@@ -114,17 +122,37 @@ def _daemon(context: click.Context, settings: Settings, pairs: list[PairSettings
     from syncd.pairs import Connection
 
     start_logging(options(context))
+    check_secrets(pairs)
     stop, pulse = threading.Event(), Pulse()
     stop_on_signals(stop)
     with ExitStack() as stack:
         stack.enter_context(InstanceLock(Path(settings.state_dir), doing="daemon"))
         connections = {pair.name: stack.enter_context(Connection(settings, pair, stop)) for pair in pairs}
-        passes = {name: partial(one.run_pass, pulse) for name, one in connections.items()}
+        passes = {name: partial(one.run_pass, partial(_beat, pulse, name)) for name, one in connections.items()}
         log.info("syncd %s: %d pair(s), a pass every %g s", __version__, len(pairs), settings.interval)
         daemon = Daemon(passes, dict.fromkeys(passes, settings.interval), stop=stop, pulse=pulse, report=_log_pass)
         daemon.run()
     log.info("ended")
     return 0
+
+
+def _beat(pulse: Pulse, pair: str, _what: str, _done: int, _total: int) -> None:
+    pulse.beat(pair)
+
+
+def check_secrets(pairs: list[PairSettings]) -> None:
+    """Raises `ConfigError` where no pair at all has its tokens; one pair's missing token does not stop the others."""
+    from syncd.settings import ConfigError
+
+    problems = []
+    for pair in pairs:
+        try:
+            pair.ghl.secret()
+            pair.table.secret()
+        except ConfigError as error:
+            problems.append(f"{pair.name}: {error}")
+    if pairs and len(problems) == len(pairs):
+        raise ConfigError("\n".join(problems))
 
 
 def _log_pass(result: PassResult) -> None:

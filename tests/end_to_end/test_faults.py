@@ -262,8 +262,8 @@ def test_refused_in_the_midst_of_a_sweep(tmp_path: Path) -> None:
             http.faults[:] = [Fault("GET", path, status=status, body=body, **page_two)]
             failed(rig, "token" if status == 401 else "", at_once=True)
             assert http.faults[0].skip == 0
+            assert (written(rig), single_reads(rig), rig.fired()) == ((0, 0), [], [])
             http.faults.clear()
-        assert (written(rig), single_reads(rig), rig.fired()) == ((0, 0), [], [])
         carried(rig, typed, moved)
 
 
@@ -333,8 +333,8 @@ def test_html_with_status_200(rig: Desk) -> None:
         http.faults[:] = [Fault(method, path, when=when, times=-1, **page)]
         failed(rig)
         assert sum(path in line.path for line in http.log) == 1
+        assert (written(rig), rig.fired()) == ((0, 0), [])
         http.faults.clear()
-    assert (written(rig), rig.fired()) == ((0, 0), [])
     # Both writes take effect and are answered with a page: looked up, not repeated.
     rig.sandbox.crm_http.faults[:] = [Fault("PUT", typed, when="after", **page)]
     rig.sandbox.table_http.faults[:] = [Fault("PATCH", "/v0/", when="after", **page)]
