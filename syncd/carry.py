@@ -7,15 +7,16 @@ intent open and asks the target what happened, before anything else is planned.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import islice
 
-from syncd.fields import NEVER_BLANK
+from syncd.fields import NEVER_BLANK, OWN_CLOCK
 from syncd.judge import Change, ChangeKind, Ground, read_raw, same_raw, write_raw
-from syncd.model import ABSENT, Agreed, Link, Raw, Record, Side, Value, packed_shadow
+from syncd.model import ABSENT, Agreed, Link, Raw, Record, Side, Value, pack, packed_shadow
 from syncd.plan import OWN_STAMPS_KEPT, NewRow, Update, fingerprint
 from syncd.sides import Lost, NewRecord, Patch, Question, ReadResult, RecordSide, Refused, WriteResult, Written
 from syncd.store import ChangeLine, RefusedWrite, Store, Write, change_line
@@ -25,6 +26,9 @@ SOURCE_AGE_SECONDS = 5.0  # a batched read of the table is at most this old when
 FIRST_PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 6 * 3600.0
 KEY_FIELD = "id"
+TAKEN_NOTE = (
+    "No answer came. The record was changed since, so this counts as written, and what it holds now as a later edit."
+)
 
 
 class Stopped(Exception):
@@ -95,7 +99,8 @@ class _Sources:
             ahead = self.updates[position : position + max(len(batch), self.side.read_batch)]
             self.read_at = self.work.clock()
             ids = [update.source_id for update in ahead if copies(update)]
-            self.results = self.side.read(ids) if ids else {}
+            told = {change.index for update in ahead for change in update.changes}
+            self.results = self.side.read(ids, needed=told) if ids else {}
         return {source_id: self.results[source_id] for source_id in wanted}
 
 
@@ -115,7 +120,7 @@ def carry_updates(work: Work, target: Side, updates: Sequence[Update]) -> None:
             work.tally.waiting += len(updates) - done
             return
         read_sources = sources.of(batch, done)
-        read_targets = side.read([update.target_id for update in batch])
+        read_targets = side.read([update.target_id for update in batch], needed=())
         ready = []
         for update in batch:
             checked = recheck(work, update, read_sources.get(update.source_id), read_targets[update.target_id])
@@ -153,9 +158,11 @@ def recheck(work: Work, update: Update, source: ReadResult | None, target: ReadR
     known = agreed.value if agreed is not None else None
     for change in update.changes:
         codec = work.ground.codecs[change.index]
-        if change.index in work.suspended[update.target] or change.index in target.lacks:
-            held = True
-        elif source is not None and not _still_source(work, update, change, source, known):
+        if (
+            change.index in work.suspended[update.target]
+            or change.index in target.lacks
+            or (source is not None and not _still_source(work, update, change, source, known))
+        ):
             held = True
         elif same_raw(codec, update.target, target.raw[change.index], change.target_raw, known):
             keep.append(change)
@@ -215,12 +222,13 @@ def with_agreed(work: Work, link: Link, changes: Sequence[tuple[Change, tuple[Ra
 # --- writing updates -------------------------------------------------------------------------------------------------
 
 
-def _lines(work: Work, update: Update) -> list[ChangeLine]:
+def _lines(work: Work, update: Update, target: Record) -> list[ChangeLine]:
     lines = []
     for change in update.changes:
         codec = work.ground.codecs[change.index]
         old = codec.show(change.old) if isinstance(change.old, str) else ""
-        lines.append(change_line(work.names[change.index], change, old, codec.show(change.new)))
+        clock = target.clocks[change.index] if change.index < len(target.clocks) else None
+        lines.append(change_line(work.names[change.index], change, old, codec.show(change.new), clock))
     if update.partner:
         why = "the GHL ID of this row was cleared"
         lines.append(ChangeLine(KEY_FIELD, None, update.partner, "", update.partner, ChangeKind.FILL.value, why))
@@ -261,7 +269,8 @@ def _write_once(work: Work, side: RecordSide, ready: Sequence[Ready]) -> list[Re
                 r.update.deal,
                 r.update.row,
                 r.update.title,
-                _lines(work, r.update),
+                _lines(work, r.update, r.target),
+                pack(work.names, r.target.raw),
             )
             for r in ready
         ]
@@ -287,6 +296,11 @@ def finish_update(work: Work, side: RecordSide, write_id: int, item: Ready, resu
         refuse(work, side.side, write_id, item.update, result)
         return
     ignored = [change for change in item.update.changes if _ignored(work, side.side, change, result.record)]
+    if ignored:
+        # Some servers answer a write with the record as it was: what it holds now is asked before it is called ignored.
+        fresh = side.read([item.update.target_id], needed=())[item.update.target_id]
+        result = Written(fresh) if isinstance(fresh, Record) else result
+        ignored = [change for change in item.update.changes if _ignored(work, side.side, change, result.record)]
     if ignored:
         names = ", ".join(work.names[change.index] for change in ignored)
         refuse(work, side.side, write_id, item.update, Refused(f"{side.label} took the write but kept its {names}."))
@@ -419,7 +433,7 @@ def carry_new_rows(work: Work, rows: Sequence[NewRow]) -> None:
 
 def _still(work: Work, row: NewRow) -> bool:
     """Whether the deal of a row that comes back still holds what was planned; else the next pass makes it."""
-    deal = work.sides[Side.CRM].read([row.deal])[row.deal]
+    deal = work.sides[Side.CRM].read([row.deal], needed=row.values)[row.deal]
     same = isinstance(deal, Record) and all(
         same_raw(work.ground.codecs[index], Side.CRM, deal.raw[index], planned[1], None)
         for index, planned in row.values.items()
@@ -562,13 +576,14 @@ def _settle_create(work: Work, write: Write) -> bool:
         work.names.index(line.field): (line.new, line.source_raw) for line in write.changes if line.field in work.names
     }
     _link_row(work, write.id, write.deal, write.title, None, values, found[0])
+    work.tally.created[Side.TABLE] += 1
     return True
 
 
 def _settle_update(work: Work, write: Write) -> bool:
     side = work.sides[write.side]
     target_id = write.deal if write.side is Side.CRM else write.row
-    found = side.read([target_id])[target_id]
+    found = side.read([target_id], needed=())[target_id]
     link = work.store.link(write.deal)
     if found is ABSENT or link is None:
         with work.store.tx():
@@ -593,9 +608,9 @@ def _settle_update(work: Work, write: Write) -> bool:
     state = "taken" if "taken" in states.values() else ("done" if pairs or not states else "not_done")
     with work.store.tx():
         work.store.put_links([link])
-        work.store.end(write.id, work.clock(), state)
-    if pairs:
-        work.tally.updated[write.side] += 1
+        note = TAKEN_NOTE if state == "taken" else ""
+        work.store.end(write.id, work.clock(), state, note=note)
+    work.tally.updated[write.side] += "done" in states.values()
     return True
 
 
@@ -610,14 +625,28 @@ def _fate(work: Work, write: Write, line: ChangeLine, found: Record) -> str:
         return "done"
     if not same_raw(codec, write.side, found.raw[index], line.target_raw, line.old):
         return "taken"
-    if line.kind == ChangeKind.RENAME.value or not _edited_since(work, write, index, found):
+    if line.kind == ChangeKind.RENAME.value or not _edited_since(work, write, line, found):
         return "not_done"
     return "taken"
 
 
-def _edited_since(work: Work, write: Write, index: int, found: Record) -> bool:
-    """Whether the field was edited after the intent, by its own clock."""
+def _explained(work: Work, write: Write, line: ChangeLine, found: Record) -> bool:
+    """Whether another field of the deal changed meanwhile, which moved the clock that this field shares with it."""
+    before = json.loads(write.before)
+    written = {one.field for one in write.changes}
+    return line.field not in OWN_CLOCK and any(
+        name in before and name not in written and index not in found.lacks and before[name] != found.raw[index]
+        for index, name in enumerate(work.names)
+    )
+
+
+def _edited_since(work: Work, write: Write, line: ChangeLine, found: Record) -> bool:
+    """Whether the field was edited after the intent, by its own clock: against what that clock showed right before the
+    write, which no difference between servers' clocks can blur; else against the time of the intent."""
+    index = work.names.index(line.field)
     clock = found.clocks[index] if index < len(found.clocks) else None
+    if clock is not None and line.target_clock is not None:
+        return clock > line.target_clock and not _explained(work, write, line, found)
     if clock is not None:
         return clock + work.ground.offset(write.side) >= write.at
     # A table's clock counts whole seconds: an edit within the second before the intent may be one after it.

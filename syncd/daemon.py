@@ -22,7 +22,7 @@ from typing import Final
 from syncd.reconcile import PassResult
 
 log = logging.getLogger("syncd")
-END_SECONDS: Final = 20.0  # how long running steps may take to end after SIGTERM
+END_SECONDS: Final = 6.0  # how long running steps may take to end after SIGTERM
 STALL_SECONDS: Final = 300.0  # a running pass that shows no progress for so long is stuck
 THREADS: Final = 16
 
@@ -82,8 +82,8 @@ class Daemon:
         self.last_tick = time.monotonic()
         self._busy = {name: threading.Lock() for name in passes}
 
-    def run(self) -> None:
-        """Runs until `stop` is set; returns when the running steps have ended or `END_SECONDS` are over."""
+    def run(self) -> bool:
+        """Runs until `stop` is set; returns whether the running steps have ended within `END_SECONDS`."""
         from apscheduler.executors.pool import ThreadPoolExecutor
         from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -109,8 +109,9 @@ class Daemon:
         self._watch()
         notify("STOPPING=1")
         scheduler.pause()
-        self._wait_for_running()
+        ended = self._all_ended()
         scheduler.shutdown(wait=False)
+        return ended
 
     def _tick(self) -> None:
         self.last_tick = time.monotonic()
@@ -124,11 +125,13 @@ class Daemon:
             elif time.monotonic() - self.last_tick < STALL_SECONDS:
                 notify("WATCHDOG=1")
 
-    def _wait_for_running(self) -> None:
+    def _all_ended(self) -> bool:
         end = time.monotonic() + END_SECONDS
         for lock in self._busy.values():
-            if lock.acquire(timeout=max(0.0, end - time.monotonic())):
-                lock.release()
+            if not lock.acquire(timeout=max(0.0, end - time.monotonic())):
+                return False
+            lock.release()
+        return True
 
     def _one(self, name: str) -> None:
         lock = self._busy[name]

@@ -44,4 +44,5 @@ MESSAGE_COLUMN: Final = "Sync"
 REQUIRED: Final = ("stage", "status")  # and the key: CONTRACT "must exist"
 STATUSES: Final = ("open", "won", "lost", "abandoned")
 NEVER_BLANK: Final = frozenset({"name", "stage", "status"})  # a blank cell is filled again from the CRM (SPEC §5)
+OWN_CLOCK: Final = frozenset({"stage", "status"})  # HighLevel dates these by themselves, all else with the deal
 OF_CONTACT: Final = frozenset({"contact", "email", "phone", "company"})

@@ -81,6 +81,7 @@ class Ground:
     tie_seconds: float = 2.0
     offsets: Mapping[Side, float] | None = None
     clocks: Mapping[Question, Stamp] | None = None
+    names_read_again: bool = False  # an owner who is not listed even now is carried, and shown by the id
 
     def offset(self, side: Side) -> float:
         """Seconds to add to a stamp of that side's server."""
@@ -138,7 +139,8 @@ def _crm_value(ground: Ground, index: int, record: Record | None, agreed: Agreed
         return UNKNOWN, reading.sentence
     if reading is None and ground.fields[index].name in NEVER_BLANK:
         return UNKNOWN, f"it is blank in {ground.labels[Side.CRM]}"
-    if isinstance(codec, (OwnerCodec, StageCodec)) and not codec.knows(reading):
+    unlisted = isinstance(codec, (OwnerCodec, StageCodec)) and not codec.knows(reading)
+    if unlisted and not (ground.names_read_again and isinstance(codec, OwnerCodec)):
         return UNKNOWN, f"{ground.labels[Side.CRM]} does not list “{reading}”"
     return reading, ""
 
@@ -326,6 +328,11 @@ def _copied(
     """The change that carries one side's value to the other, with its reason."""
     target = COPIED[kind]
     conflict = kind in WON
+    codec = ground.codecs[index]
+    if target is Side.TABLE and isinstance(codec, StageCodec) and _shows(codec, table.raw[index], _value(x)):
+        # Another stage of the same name: the cell shows it already, nothing is to be written.
+        agreed = Agreed(_value(x), crm.raw[index], table.raw[index], ground.codecs[index].show(_value(x)))
+        return Verdict(index, kind, shadow, x, y, "the cell shows it already", agreed=agreed)
     new, old = (x, y) if target is Side.TABLE else (y, x)
     source_raw, target_raw = (crm, table) if target is Side.TABLE else (table, crm)
     why = _reason(ground, kind, shadow, stamps)

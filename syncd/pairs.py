@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+
 from syncd.crm.highlevel import connect
 from syncd.crm.side import HighLevelSide
 from syncd.model import Side

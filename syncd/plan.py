@@ -18,8 +18,9 @@ from syncd.model import ABSENT, Agreed, Link, LinkState, Missing, Raw, Record, S
 from syncd.sides import Question, ReadResult, Unread
 from syncd.values import Problem, StageCodec, clipped, text
 
-PLAUSIBLE_ID = re.compile(r"[A-Za-z0-9_-]{6,64}")
+PLAUSIBLE_ID = re.compile(r"[^\s/?#%\\]{1,128}")  # anything else is not even asked for
 OWN_STAMPS_KEPT = 6
+UNREAD_PASSES = 3
 
 
 class Trouble(StrEnum):
@@ -101,9 +102,9 @@ class View:
     """Everything that a plan is made from. `crm` and `table` are complete sweeps; `reads` holds later reads by id.
 
     `busy` are deals with an unsettled write; `refused` maps (deal, target) to the sentence of a write that was
-    refused, the text of its changes, and whether it is time to try again; `unknown_keys` are ids that HighLevel lately said it does not have;
-    `messages` is the last text written to each Sync cell; `renamed` asks to look at the names of all stages and
-    owners.
+    refused, the text of its changes, and whether it is time to try again; `unknown_keys` are ids that HighLevel
+    lately said it does not have; `messages` is the last text written to each Sync cell; `unread` counts the passes in
+    which a record's read was refused; `renamed` asks to look at the names of all stages and owners.
     """
 
     ground: Ground
@@ -118,6 +119,7 @@ class View:
     unknown_keys: frozenset[str] = frozenset()
     messages: Mapping[str, str] = field(default_factory=dict)
     renamed: bool = True
+    unread: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -131,6 +133,7 @@ class Plan:
     links: list[Link] = field(default_factory=list)
     forget: list[str] = field(default_factory=list)
     absent_keys: list[str] = field(default_factory=list)
+    unread: dict[str, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     rows_without_id: int = 0
     all_judged: bool = False  # every link was looked at whole: no cell can have kept an old name
@@ -177,6 +180,13 @@ class _Planner:
         """Notes something that waits."""
         self.plan.findings.append(Finding(trouble, deal, row, title, sentence, person))
 
+    def unread(self, id: str, deal: str, row: str, sentence: str, title: str) -> None:
+        """Notes a read that was refused; people are told from the third pass on (SPEC §1)."""
+        self.plan.unread[id] = count = self.view.unread.get(id, 0) + 1
+        if count >= UNREAD_PASSES and row:
+            self.say(row, sentence)
+        self.find(Trouble.UNREAD, deal, row, sentence, count >= UNREAD_PASSES, title)
+
     def say(self, row_id: str, sentence: str) -> None:
         """Wants `sentence` in the row's Sync cell; with nothing else to say, an empty one clears it."""
         said = self.said.setdefault(row_id, set())
@@ -222,7 +232,7 @@ class _Planner:
             self.need_table.add(link.row)
             return None
         if isinstance(own, Unread):
-            self.find(Trouble.UNREAD, link.deal, link.row, own.sentence, False, link.title)
+            self.unread(link.row, link.deal, link.row, own.sentence, link.title)
             return None
         if isinstance(own, Missing):
             self.row_deleted(link)
@@ -266,7 +276,7 @@ class _Planner:
         elif isinstance(deal, Missing) or (isinstance(deal, Record) and deal.outside):
             self.plan.forget.append(link.deal)
         elif isinstance(deal, Unread):
-            self.find(Trouble.UNREAD, link.deal, link.row, deal.sentence, False, link.title)
+            self.unread(link.deal, link.deal, link.row, deal.sentence, link.title)
         else:
             self.new_row(deal, again=True)
 
@@ -275,6 +285,9 @@ class _Planner:
         refused = self.view.refused.get((deal.id, Side.TABLE))
         if refused is not None and not refused[2]:
             self.find(Trouble.QUARANTINED, deal.id, "", refused[0], True, deal.title)
+            return
+        if deal.lacks and deal.id not in self.view.reads[Side.CRM]:
+            self.need_crm.add(deal.id)  # search does not tell every field of it; by its id it is told
             return
         ground, values = self.view.ground, {}
         for index, codec in enumerate(ground.codecs):
@@ -289,7 +302,8 @@ class _Planner:
                     self.find(Trouble.UNREAD, deal.id, "", "The deal's stage is not listed by HighLevel yet.", False,
                               deal.title)  # fmt: skip
                     return
-                continue
+                if not ground.names_read_again:
+                    continue
             values[index] = (reading, deal.raw[index], write_raw(codec, Side.TABLE, reading))
         table = ground.labels[Side.TABLE]
         why = f"its row was deleted in {table}; it comes back" if again else f"the deal has no row in {table} yet"
@@ -317,7 +331,7 @@ class _Planner:
             self.need_crm.add(link.deal)
             return None
         if isinstance(deal, Unread):
-            self.find(Trouble.UNREAD, link.deal, link.row, deal.sentence, False, link.title)
+            self.unread(link.deal, link.deal, link.row, deal.sentence, link.title)
             return None
         if isinstance(deal, Record) and swept and link.state is LinkState.DEAL_GONE:
             self.need_crm.add(link.deal)  # once absent, only a read by id makes it present again (SPEC §1)
@@ -359,6 +373,9 @@ class _Planner:
         stale = swept and deal.stamp is not None and link.seen is not None and deal.stamp < link.seen
         if stale and (not same_row or view.now - link.seen_at > view.read_lag_seconds):
             self.need_crm.add(link.deal)
+            return
+        if swept and deal.lacks and (not same_row or link.seen is None or (deal.stamp or 0.0) > link.seen):
+            self.need_crm.add(link.deal)  # search does not tell every field of it; by its id it is told
             return
         if not stale:
             link = self.seen(link, deal)
@@ -439,7 +456,7 @@ class _Planner:
         if not isinstance(row, Record) or (owner is not None and owner.deal not in self.plan.forget):
             return  # the row belongs to another deal, which says so
         deal = self.deal(key)
-        if not PLAUSIBLE_ID.fullmatch(key):
+        if deal is None and not PLAUSIBLE_ID.fullmatch(key):
             self.wrong_key(row, f"“{clipped(key)}” is no id of a deal. Clear GHL ID, or put the right one in.")
         elif deal is None and key not in self.view.unknown_keys:
             self.need_crm.add(key)
@@ -448,7 +465,7 @@ class _Planner:
             if deal is not None:  # asked just now; what was known before keeps its age and is asked again in time
                 self.plan.absent_keys.append(key)
         elif isinstance(deal, Unread):
-            self.find(Trouble.UNREAD, key, row.id, deal.sentence, False, row.title)
+            self.unread(key, key, row.id, deal.sentence, row.title)
         elif deal.outside:
             self.gone(Link(key, row.id, title=deal.title), LinkState.OUTSIDE,
                       "This deal is in a pipeline that is not synced.", Trouble.OUTSIDE)  # fmt: skip

@@ -15,13 +15,14 @@ from syncd.carry import Stopped, Tally, Work, carry_messages, carry_new_rows, ca
 from syncd.fields import PIPELINE, REQUIRED, Field
 from syncd.judge import ChangeKind, Ground
 from syncd.model import Direction, Record, Side, Stamp, packed_shadow
-from syncd.plan import Finding, Needs, Plan, View, make_plan
+from syncd.plan import Finding, Needs, Plan, Trouble, View, make_plan
 from syncd.sides import CrmSide, Misconfigured, Question, ReadResult, SideDown, TableSchema, TableSide, Vocabulary
 from syncd.store import Store, StoreFailed
 from syncd.values import Names, codec_for
 
 QUESTION_ROUNDS = 5
 UNKNOWN_KEY_SECONDS = 3600.0  # how long "HighLevel has no such deal" is believed without asking again
+WAITING = frozenset({Trouble.UNREAD, Trouble.UNDATED, Trouble.UNSETTLED})
 COARSEST_CLOCK_SECONDS = 1.0  # Airtable's modified times are whole seconds
 
 
@@ -107,7 +108,7 @@ class PassResult:
             **self.as_json(),
             "links": self.links,
             "rows_without_id": self.rows_without_id,
-            "waiting": self.tally.waiting,
+            "waiting": self.tally.waiting + sum(f.trouble in WAITING and not f.needs_person for f in self.findings),
             "unsettled": self.unsettled,
             "needs_person": [f.sentence for f in self.findings if f.needs_person] + self.problems(),
             "findings": [
@@ -187,7 +188,6 @@ class Opened:
 
 def open_pair(pair: Pair, *, keep: bool) -> Opened:
     """Reads both schemas (one or two calls a side) and says which fields can be synced. `keep` remembers column ids."""
-    vocabulary = pair.crm.schema()
     schema = pair.table.schema()
     gone = gone_columns(pair, schema)
     fields = active_fields(pair.fields, schema)
@@ -202,6 +202,7 @@ def open_pair(pair: Pair, *, keep: bool) -> Opened:
     names = names_first_met(pair, schema, keep=keep)
     pair.crm.use(fields)
     pair.table.use(fields)
+    vocabulary = pair.crm.schema()
     return Opened(make_ground(pair, fields, vocabulary, schema, names), vocabulary, schema, names, gone)
 
 
@@ -239,6 +240,7 @@ def look(pair: Pair, opened: Opened, *, busy: frozenset[str] = frozenset()) -> L
         store.absent_keys(now - UNKNOWN_KEY_SECONDS),
         store.messages(),
         labels != store.fact("labels"),
+        store.fact("unread") or {},
     )
     plan = make_plan(view)
     asked: set[Question] = set()
@@ -280,7 +282,7 @@ def answer(pair: Pair, opened: Opened, view: View, needs: Needs) -> View:
         # A stage or a user that was not listed a moment ago: the names are read once more, then it waits.
         opened.vocabulary = pair.crm.schema()
         fresh = make_ground(pair, ground.fields, opened.vocabulary, opened.schema, opened.names)
-        ground, renamed = replace(ground, codecs=fresh.codecs), True
+        ground, renamed = replace(ground, codecs=fresh.codecs, names_read_again=True), True
     return replace(view, ground=ground, reads=reads, renamed=renamed)
 
 
@@ -357,6 +359,8 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
 def remember(pair: Pair, seen: Look) -> None:
     """Stores what the plan only remembers: agreements, stamps, states. One transaction, before anything is written."""
     plan, store = seen.plan, pair.store
+    if plan.unread or store.fact("unread"):
+        store.set_fact("unread", plan.unread)
     kept = {(f.deal, side) for f in plan.findings if f.trouble.value == "refused" for side in Side}
     planned = {(update.deal, update.target) for update in plan.updates} | {
         (row.deal, Side.TABLE) for row in plan.new_rows

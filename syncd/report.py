@@ -239,9 +239,16 @@ def history_json(writes: Iterable[Write]) -> list[dict[str, Any]]:
 
 
 def status_json(
-    pair: str, passes: Sequence[PassRecord], success: PassRecord | None, links: int, unsettled: int, now: float
+    pair: str,
+    passes: Sequence[PassRecord],
+    success: PassRecord | None,
+    links: int,
+    unsettled: int,
+    now: float,
+    *,
+    held: bool,
 ) -> dict[str, Any]:
-    """Where a pair stands."""
+    """Where a pair stands. `held` is whether a process holds the state folder: else an unended pass was killed."""
     last = passes[0] if passes else None
     finished = next((record for record in passes if record.ended is not None), None)
     report = dict(finished.report) if finished else {}
@@ -253,7 +260,7 @@ def status_json(
         "last_success": success.ended if success else None,
         "age_seconds": round(age, 1) if age is not None else None,
         "last_error": finished.error if finished else "",
-        "running": last is not None and last.ended is None,
+        "running": held and last is not None and last.ended is None,
         "links": links,
         "in_sync": max(0, links - waiting - len(needs)),
         "waiting": waiting,

@@ -6,7 +6,7 @@ cannot be used at all is an exception: `SideDown` ends the pass, `Misconfigured`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -159,7 +159,10 @@ class RecordSide(Protocol):
     side: Side
     label: str  # as people know it: "HighLevel", "Airtable"
     write_batch: int  # records a call to `write` can hold
-    read_batch: int  # records a call to `read` costs one request for
+
+    @property
+    def read_batch(self) -> int:
+        """How many records a call to `read` costs one request for."""
 
     @property
     def clock_offset(self) -> float:
@@ -172,8 +175,11 @@ class RecordSide(Protocol):
     def sweep(self) -> Iterator[Record]:
         """Every record in scope. Ends normally only at the end marker; raises `SideDown` otherwise (SPEC §3.6)."""
 
-    def read(self, ids: Sequence[str]) -> dict[str, ReadResult]:
-        """Each record by its id, as it is now. Every id has an entry."""
+    def read(self, ids: Sequence[str], *, needed: Collection[int] | None = None) -> dict[str, ReadResult]:
+        """Each record by its id, as it is now. Every id has an entry.
+
+        `needed` names the fields that must be told even where that takes another call (None: all).
+        """
 
     def write(self, patches: Sequence[Patch]) -> list[WriteResult]:
         """Writes at most `write_batch` patches in one call; results in the order given."""

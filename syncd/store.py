@@ -41,7 +41,7 @@ def first_schema(db: sqlite_utils.Database) -> None:
            table_raw TEXT NOT NULL, agreed TEXT NOT NULL, PRIMARY KEY (pair, deal)) WITHOUT ROWID""",
         """CREATE TABLE writes (id INTEGER PRIMARY KEY, pair TEXT NOT NULL, pass_id INTEGER, at REAL NOT NULL,
            side TEXT NOT NULL, action TEXT NOT NULL, deal TEXT NOT NULL, row_id TEXT NOT NULL, title TEXT NOT NULL,
-           changes TEXT NOT NULL, state TEXT NOT NULL, ended_at REAL, note TEXT NOT NULL)""",
+           changes TEXT NOT NULL, state TEXT NOT NULL, ended_at REAL, note TEXT NOT NULL, before TEXT NOT NULL)""",
         "CREATE INDEX writes_open ON writes (pair) WHERE state = 'open'",
         "CREATE INDEX writes_deal ON writes (pair, deal)",
         "CREATE TABLE messages (pair TEXT, row_id TEXT, text TEXT NOT NULL, PRIMARY KEY (pair, row_id)) WITHOUT ROWID",
@@ -73,6 +73,7 @@ class ChangeLine:
     why: str
     target_raw: Raw = None
     source_raw: Raw = None
+    target_clock: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Write:
     state: str
     ended_at: float | None
     note: str
+    before: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,8 @@ class PassRecord:
     error: str
 
 
-def change_line(name: str, change: Change, show_old: str, show_new: str) -> ChangeLine:
-    """The history's line for a planned change."""
+def change_line(name: str, change: Change, show_old: str, show_new: str, clock: float | None = None) -> ChangeLine:
+    """The history's line for a planned change; `clock` is when the target's field was last edited before it."""
     old = None if isinstance(change.old, Missing) else change.old
     return ChangeLine(
         name,
@@ -134,6 +136,7 @@ def change_line(name: str, change: Change, show_old: str, show_new: str) -> Chan
         change.why,
         change.target_raw,
         change.source_raw,
+        clock,
     )
 
 
@@ -292,11 +295,16 @@ class Store:
         row: str,
         title: str,
         changes: Sequence[ChangeLine],
+        before: str = "{}",
     ) -> int:
-        """Stores an intent before a write (SPEC §3.3) and returns its id. Call inside `tx` for several at once."""
+        """Stores an intent before a write (SPEC §3.3) and returns its id. Call inside `tx` for several at once.
+
+        `before` is everything that the target held (`model.pack`), for settling a lost answer.
+        """
         cursor = self.connection.execute(
-            "INSERT INTO writes (pair, pass_id, at, side, action, deal, row_id, title, changes, state, ended_at, note) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', NULL, '')",
+            "INSERT INTO writes "
+            "(pair, pass_id, at, side, action, deal, row_id, title, changes, state, ended_at, note, before) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', NULL, '', ?)",
             (
                 self.pair,
                 pass_id,
@@ -307,6 +315,7 @@ class Store:
                 row,
                 title,
                 json.dumps([asdict(change) for change in changes], ensure_ascii=False),
+                before,
             ),
         )
         return int(cursor.lastrowid or 0)
@@ -314,7 +323,8 @@ class Store:
     def end(self, write_id: int, at: float, state: str, *, row: str | None = None, note: str = "") -> None:
         """Ends an intent. Call inside the `tx` that moves the shadow."""
         self.connection.execute(
-            "UPDATE writes SET state = ?, ended_at = ?, note = ?, row_id = COALESCE(?, row_id) WHERE id = ? AND pair = ?",
+            "UPDATE writes SET state = ?, ended_at = ?, note = ?, row_id = COALESCE(?, row_id), before = '{}' "
+            "WHERE id = ? AND pair = ?",
             (state, at, note, row, write_id, self.pair),
         )
 
@@ -332,7 +342,7 @@ class Store:
         )
 
     def _writes(self, where: str, *values: object) -> list[Write]:
-        columns = "id, pass_id, at, side, action, deal, row_id, title, changes, state, ended_at, note"
+        columns = "id, pass_id, at, side, action, deal, row_id, title, changes, state, ended_at, note, before"
         rows = self._rows(f"SELECT {columns} FROM writes WHERE {where}", *values)  # noqa: S608  (constants only)
         return [_write(row) for row in rows]
 
@@ -434,6 +444,5 @@ def _link(row: Sequence[Any]) -> Link:
 
 def _write(row: Sequence[Any]) -> Write:
     changes = tuple(ChangeLine(**change) for change in json.loads(row[8]))
-    return Write(
-        row[0], row[1], row[2], Side(row[3]), row[4], row[5], row[6], row[7], changes, row[9], row[10], row[11]
-    )
+    id, pass_id, at, side, action, deal, row_id, title, _, state, ended_at, note, before = row
+    return Write(id, pass_id, at, Side(side), action, deal, row_id, title, changes, state, ended_at, note, before)

@@ -7,17 +7,19 @@ What cannot be read is a `Problem` with a sentence for people; the field then wa
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from syncd.fields import STATUSES
 from syncd.model import Raw, Value
-from syncd.sides import Column, Pipeline, User, Vocabulary
+from syncd.sides import Column, Pipeline, Stage, User, Vocabulary
 
 MAX_CHOICES_NAMED = 12
+THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,11 @@ def money(raw: Raw, precision: int) -> Reading:
         return Problem(f"“{raw}” is not a number.")
     if raw is None or (isinstance(raw, str) and not raw.strip()):
         return "0"
+    written = repr(raw) if isinstance(raw, float) else str(raw).strip()
+    if THOUSANDS.fullmatch(written):
+        written = written.replace(",", "")  # any other comma is no number: 12,50 means different things to people
     try:
-        number = Decimal(repr(raw) if isinstance(raw, float) else str(raw).strip().replace(",", ""))
+        number = Decimal(written)
         if not number.is_finite() or abs(number) >= Decimal(10) ** 15:
             raise InvalidOperation
         rounded = number.quantize(Decimal(1).scaleb(-precision), ROUND_HALF_UP)
@@ -180,17 +185,15 @@ def label_of(raw: Raw, column: Column | None) -> Raw:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What options meant when first met: option id -> label. A renamed option keeps its meaning (SPEC §1: options by
-    id).
-    """
+    """What options were called when first met: option id -> label. A renamed option keeps its meaning (SPEC §1)."""
 
     first_met: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, raw: Raw, column: Column | None) -> list[str]:
-        """The folded labels to look up for a cell, the first-met one first."""
-        found = [folded(self.first_met[raw])] if isinstance(raw, str) and raw in self.first_met else []
+        """The folded labels to look up for a cell: what the person saw, then what the option was called at first."""
         now = folded(label_of(raw, column))
-        return found if now in found else [*found, now]
+        first = folded(self.first_met[raw]) if isinstance(raw, str) and raw in self.first_met else now
+        return [now] if first == now else [now, first]
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +245,8 @@ class OwnerCodec:
         if _blank(raw):
             return None
         labels = self.names.of(raw, self.column)
+        if known is not None and folded(known) in labels:
+            return known  # an owner whom HighLevel does not list stands there by the id
         for label in labels:
             found = [user for user in self.users if label in self._labels(user)]
             alive = [user for user in found if not user.deleted] or found
@@ -254,6 +259,10 @@ class OwnerCodec:
     def _labels(self, user: User) -> set[str]:
         names = (user.id, user.name, user.email, f"{user.name} ({user.email})")
         return {folded(name) for name in names} - {""}
+
+    def knows(self, value: Value) -> bool:
+        """Whether this user is in the list."""
+        return value is None or any(user.id == value for user in self.users)
 
     def to_crm(self, value: Value) -> Raw:
         return value
@@ -270,15 +279,24 @@ class OwnerCodec:
                 return f"{text(user.name)} ({user.email})" if shared and user.email else (text(user.name) or user.id)
         return value
 
-    def knows(self, value: Value) -> bool:
-        """Whether this user is in the list; one who is not is shown by id and never written to the table."""
-        return value is None or any(user.id == value for user in self.users)
-
     def is_blank(self, raw: Raw) -> bool:
         return _blank(raw)
 
     def has_gap(self, raw: Raw) -> bool:
         return _blank(raw)
+
+
+Name = TypeVar("Name", Stage, Pipeline)
+
+
+def _meant(found: list[Name], label: Value, own: list[Name]) -> Name | None:
+    """Which of several names that fold alike a label means: the only one, else the deal's own (one option of a select
+    stands for all of them), else the one spelled so."""
+    spelled = [one for one in found if text(one.name) == label]
+    for some in (found, [one for one in own if one in found], spelled):
+        if len(some) == 1:
+            return some[0]
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,26 +328,25 @@ class StageCodec:
             return Problem(f"Choose a stage of pipeline “{text(pipeline.name)}”: {listed}.")
         for label in self.names.of(cells[1], self.column):
             found = [stage for stage in pipeline.stages if folded(stage.name) == label]
-            if len(found) == 1:
-                return f"{pipeline.id}:{found[0].id}"
-            kept = [stage for stage in found if known == f"{pipeline.id}:{stage.id}"]
-            if kept:
-                return known
+            own = [stage for stage in found if known == f"{pipeline.id}:{stage.id}"]
+            stage = _meant(found, text(label_of(cells[1], self.column)), own)
+            if stage is not None:
+                return f"{pipeline.id}:{stage.id}"
             if found:
                 return Problem(f"Two stages of pipeline “{text(pipeline.name)}” are called “{text(found[0].name)}”.")
         shown = clipped(label_of(cells[1], self.column))
         return Problem(f"Stage “{shown}” is not in pipeline “{text(pipeline.name)}”. Choose one of: {listed}.")
 
     def _pipeline(self, raw: Raw, known: Value) -> Pipeline | Problem:
+        own = [pipeline for pipeline in self.pipelines if pipeline.id == (known or "").partition(":")[0]]
         if self.pipeline_column is None or _blank(raw):
-            own = (known or "").partition(":")[0]
-            found = [pipeline for pipeline in self.pipelines if pipeline.id == own]
-            return found[0] if found else Problem("The deal's pipeline is not known yet.", person=False)
+            return own[0] if own else Problem("The deal's pipeline is not known yet.", person=False)
         for label in self.pipeline_names.of(raw, self.pipeline_column):
             found = [pipeline for pipeline in self.pipelines if folded(pipeline.name) == label]
-            synced = [pipeline for pipeline in found if pipeline.synced] or found
-            if len(synced) == 1:
-                return synced[0]
+            found = [pipeline for pipeline in found if pipeline.synced] or found
+            pipeline = _meant(found, text(label_of(raw, self.pipeline_column)), own)
+            if pipeline is not None:
+                return pipeline
         listed = choices(pipeline.name for pipeline in self.pipelines if pipeline.synced)
         return Problem(
             f"Pipeline “{clipped(label_of(raw, self.pipeline_column))}” does not exist. Choose one of: {listed}."

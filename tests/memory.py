@@ -7,7 +7,7 @@ an answer. Every remote call and every commit passes through `World.step`, where
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -261,7 +261,7 @@ class MemoryCrm(_MemorySide):
         made = Record(deal, raw, title=str(values.get("name") or ""), outside=outside)
         return replace(made, **times)  # type: ignore[arg-type]
 
-    def read(self, ids: Sequence[str]) -> dict[str, ReadResult]:
+    def read(self, ids: Sequence[str], *, needed: Collection[int] | None = None) -> dict[str, ReadResult]:
         """Each deal as it is now."""
         found: dict[str, ReadResult] = {}
         for deal in ids:
@@ -425,7 +425,7 @@ class MemoryTable(_MemorySide):
         with self.call("sweep", None, max(1, math.ceil(len(self.rows) / PAGE))):
             yield from [self.record(row) for row in list(self.rows)]
 
-    def read(self, ids: Sequence[str]) -> dict[str, ReadResult]:
+    def read(self, ids: Sequence[str], *, needed: Collection[int] | None = None) -> dict[str, ReadResult]:
         """Rows as they are now, a hundred a request."""
         with self.call("read", list(ids), max(1, math.ceil(len(ids) / self.read_batch))):
             self.reads += ids
@@ -487,12 +487,12 @@ class MemoryTable(_MemorySide):
         raw = self.faults.tidy(name, raw)
         if name == "stage":
             assert isinstance(raw, list)
-            parts = [("pipeline", raw[0]), ("stage", raw[1])] if "pipeline" in self.columns else [("stage", raw[1])]
+            cells = {"pipeline": raw[0], "stage": raw[1]}  # a cell that is not named stays as it is
+            parts: list[tuple[str, Raw]] = [(c, cell) for c, cell in cells.items() if cell and c in self.columns]
+            assert parts, "a stage was written without naming a cell"
         else:
             parts = [(name, raw)]
         for column, cell in parts:
-            if name == "stage" and cell is None:
-                continue  # of a stage's two cells only the one that changes is named
             row.cells[column] = self.stored(column, cell)
             row.edited[column] = second
 

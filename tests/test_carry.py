@@ -430,6 +430,23 @@ def test_an_edit_of_another_field_does_not_settle_a_status(world: World) -> None
     ends_well(world, (1, 1, 1), A)
 
 
+def test_an_open_intent_is_settled_before_anything_is_planned(world: World) -> None:
+    """The pass after a crash carries what was edited since; it does not spend itself on the old write."""
+    world.edit_row(A, value=5)
+
+    def die() -> None:
+        raise Crash
+
+    when(world, "crm", "write", "after", die)
+    with pytest.raises(Crash):
+        world.run()
+    world.restart()
+    world.edit_row(A, name="Roof")
+    assert world.run().error == ""
+    assert world.crm.triggers == [(A, "value"), (A, "name")]
+    ends_well(world, (2, 0, 2), A)
+
+
 def test_a_found_row_is_compared_and_never_rewritten(world: World) -> None:
     world.deal(D)
     world.table.faults.lost = ["after"]

@@ -139,7 +139,7 @@ def test_what_the_answer_does_not_tell_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "raw"), [(STATUS, "all"), (STAGE, None), (STAGE, ["p1", None]), (NAME, ""), (VALUE, "x"), (OWNER, "u99"),
+    ("index", "raw"), [(STATUS, "all"), (STAGE, None), (STAGE, ["p1", None]), (NAME, ""), (VALUE, "x"),
                        (STAGE, ["p1", "s99"]), (STAGE, ["p99", "s1"])],
 )  # fmt: skip
 def test_what_the_crm_should_never_hold_is_no_reason_to_write(index: int, raw: Raw) -> None:
@@ -272,6 +272,28 @@ def test_a_renamed_pipeline_and_a_renamed_owner_are_new_names_too() -> None:
     copied(verdict(STAGE, ground=with_pipelines(replace(SALES, name="Deals"))), Side.TABLE, "p1:s1", ChangeKind.RENAME)
     users = Vocabulary(VOCABULARY.pipelines, (User("u1", "Anna"),))
     copied(verdict(OWNER, ground=make_ground(users)), Side.TABLE, "u1", ChangeKind.RENAME)
+
+
+def test_an_owner_whom_nobody_lists_is_shown_by_the_id() -> None:
+    assert verdict(OWNER, deal="u99").crm is UNKNOWN, "the names are read once more first"
+    again = replace(GROUND, names_read_again=True)
+    copied(verdict(OWNER, deal="u99", ground=again), Side.TABLE, "u99")
+    assert verdict(OWNER, deal="u99", row="u99", shadow=None, ground=again).change is None
+
+
+def test_options_that_swapped_their_labels_leave_the_cells_their_meaning() -> None:
+    column = Column("f", "Status", "select", options={"o1": "lost", "o2": "won"})
+    codec = codec_for("status", {"status": column}, VOCABULARY, {"status": Names({"o1": "won", "o2": "lost"})})
+    ground = replace(GROUND, codecs=(*GROUND.codecs[:STATUS], codec, *GROUND.codecs[STATUS + 1 :]))
+    shadow = Agreed("won", "won", "o1", "won")
+    assert verdict(STATUS, shadow=shadow, deal="won", row="o1", ground=ground).change is None
+    assert verdict(STATUS, shadow=shadow, deal="won", row="o2", ground=ground).change is None, "picked: won, as it says"
+
+
+def test_an_owner_who_left_the_list_still_counts_as_unchanged() -> None:
+    """The deal holds what it held (SPEC §1), so an edit of the row travels though nobody can name the old owner."""
+    ground = make_ground(Vocabulary(VOCABULARY.pipelines, (User("u2", "Bob", "bob@example.com"),)))
+    copied(verdict(OWNER, row="Bob", ground=ground), Side.CRM, "u2")
 
 
 def test_a_stage_renamed_in_case_only_costs_no_write() -> None:

@@ -108,8 +108,10 @@ ALL: dict[str, Codec] = {
 def test_what_was_read_is_read_again_after_it_was_written(name: str, raw: Raw) -> None:
     codec = ALL[name]
     for reading in (codec.from_crm(raw), codec.from_table(raw, "p1:s0")):
-        if isinstance(reading, Problem) or (isinstance(codec, (StageCodec, OwnerCodec)) and not codec.knows(reading)):
+        if isinstance(reading, Problem) or (isinstance(codec, StageCodec) and not codec.knows(reading)):
             continue
+        if isinstance(codec, OwnerCodec) and text(reading) != reading:
+            continue  # no id of a user
         assert codec.from_crm(codec.to_crm(reading)) == reading
         assert codec.from_table(codec.to_table(reading), reading) == reading
 
@@ -362,10 +364,11 @@ def test_every_owner_comes_back_from_its_name(user: str) -> None:
     assert OWNERS.from_table(OWNERS.to_table(user), None) == user
 
 
-def test_an_owner_that_is_not_listed_is_known_to_nobody() -> None:
+def test_an_owner_that_is_not_listed_stands_there_by_the_id() -> None:
     assert OWNERS.from_crm("u99") == "u99"
-    assert not OWNERS.knows("u99")
-    assert OWNERS.knows(None)
+    assert OWNERS.to_table("u99") == "u99"
+    assert OWNERS.from_table("u99", "u99") == "u99"
+    assert "no single user" in problem(OWNERS.from_table("u99", "u1"))
     assert OWNERS.from_crm("") is None
 
 
@@ -378,11 +381,12 @@ def test_a_renamed_option_keeps_its_meaning() -> None:
     assert StatusCodec(column, met).from_table("opt1", None) == "won"
 
 
-def test_options_that_swapped_their_labels_keep_their_meaning() -> None:
+def test_an_option_that_is_picked_means_what_the_person_saw() -> None:
+    """An untouched cell keeps its meaning by its raw value (judge); one that was picked anew is read by name."""
     met = Names({"opt1": "won", "opt2": "lost"})
     column = Column("f", "Status", "select", options={"opt1": "lost", "opt2": "won"})
-    assert StatusCodec(column, met).from_table("opt1", None) == "won"
-    assert StatusCodec(column, met).from_table("opt2", None) == "lost"
+    assert StatusCodec(column, met).from_table("opt1", None) == "lost"
+    assert StatusCodec(column, met).from_table("opt2", None) == "won"
 
 
 def test_an_option_met_before_its_stage_existed_is_found_by_its_new_label() -> None:

@@ -54,6 +54,7 @@ def why(context: click.Context, deal: str, as_json: bool) -> None:
     """Per field of DEAL (an id or part of a name): both sides, the shadow, the clocks, the rule that decides."""
     from syncd.pairs import Connection
     from syncd.reconcile import open_pair
+    from syncd.report import printable
 
     settings = settings_of(context)
     found = False
@@ -64,8 +65,10 @@ def why(context: click.Context, deal: str, as_json: bool) -> None:
             continue
         found = True
         if len(links) > 1 and not as_json:
-            shown = ", ".join(f"“{link.title}” ({link.deal})" for link in links[:10])
-            raise click.UsageError(f"{len(links)} deals of {chosen_pair.name} match “{deal}”: {shown}. Give the id.")
+            shown = ", ".join(f"“{printable(link.title)}” ({link.deal})" for link in links[:10])
+            raise click.UsageError(
+                f"{len(links)} deals of {chosen_pair.name} match “{printable(deal)}”: {shown}. Give the id."
+            )
         with Connection(settings, chosen_pair, threading.Event()) as connection:
             pair = connection.open(lambda _what, _done, _total: None, store)
             opened = open_pair(pair, keep=False)
@@ -77,7 +80,7 @@ def why(context: click.Context, deal: str, as_json: bool) -> None:
                     say(why_lines(pair.name, ground, link, verdicts, note))
     if not found:
         raise click.UsageError(
-            f"No linked deal matches “{deal}”. `syncd status` shows the pairs, `syncd plan` new deals."
+            f"No linked deal matches “{printable(deal)}”. `syncd status` shows the pairs, `syncd plan` new deals."
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -131,7 +132,11 @@ def _daemon(context: click.Context, settings: Settings, pairs: list[PairSettings
         passes = {name: partial(one.run_pass, partial(_beat, pulse, name)) for name, one in connections.items()}
         log.info("syncd %s: %d pair(s), a pass every %g s", __version__, len(pairs), settings.interval)
         daemon = Daemon(passes, dict.fromkeys(passes, settings.interval), stop=stop, pulse=pulse, report=_log_pass)
-        daemon.run()
+        if not daemon.run():
+            # A server keeps a request hanging. What is durable is durable, as after kill -9; an open intent is looked up.
+            log.warning("ended while a request was still without an answer; the next start looks it up")
+            logging.shutdown()
+            os._exit(0)
     log.info("ended")
     return 0
 

@@ -20,8 +20,8 @@ def status(context: click.Context, as_json: bool) -> None:
     from syncd.report import status_json, status_lines
 
     settings = settings_of(context)
+    running = holder(Path(settings.state_dir))
     if not as_json and not options(context).quiet:
-        running = holder(Path(settings.state_dir))
         click.echo(f"Running: {running}." if running else "No daemon is running on this state folder.")
     codes = []
     for pair in chosen(context, settings):
@@ -34,6 +34,7 @@ def status(context: click.Context, as_json: bool) -> None:
                 len(store.links()),
                 len(store.open_writes()),
                 time.time(),
+                held=running is not None,
             )
         finally:
             store.close()

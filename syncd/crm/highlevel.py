@@ -651,7 +651,7 @@ class HighLevelClient:
         """The location's users. The old call is deprecated but wants no companyId; the new is the fallback (§10)."""
         try:
             answer = self._get("/users/", "users.readonly", {"locationId": self.location_id})
-            return tuple(_parse_user(one) for one in _list_of(answer, "users"))
+            return tuple(_parse_user(one) for one in _list_of(answer, "users") if isinstance(one, dict))
         except (WrongPath, Validation, Unexpected):
             return tuple(self._searched_users())
 

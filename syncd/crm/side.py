@@ -6,7 +6,7 @@ Sections (§) are those of reference/ghl.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -157,7 +157,6 @@ class HighLevelSide:
         self.client = client
         self.identity = client.location_id
         self._configured = tuple(pipelines) if pipelines is not None else None
-        self._owners_named = any(one.name == "owner" for one in fields)
         self._synced: tuple[str, ...] | None = None  # ids; only where pipelines are configured, and once they are known
         self._no_owner: str | None = None  # what clears assignedTo: null until it is refused (§13.3)
         self._contacts_readable = True
@@ -192,7 +191,7 @@ class HighLevelSide:
     def schema(self) -> Vocabulary:
         """Pipelines (one call) and, where the owner is a field, users (one more)."""
         pipelines = self._pipelines()
-        if not self._owners_named:
+        if "owner" not in self._index:
             return Vocabulary(pipelines)
         with _usable():
             try:
@@ -255,7 +254,9 @@ class HighLevelSide:
             yield from walk.new(page)
             if not rows or (not page.more and (len(rows) < limit or walk.whole)):
                 return
-            cursor = _onward(page, walk.short, limit)
+            cursor = _onward(page, walk.short, limit) or rows[-1].sort
+            if cursor is None and not page.more:
+                return
             if cursor is None:
                 raise SideDown("HighLevel's search does not say where its next page starts; the sweep is incomplete.")
             if cursor in used or here.issuperset(deal.id for deal in rows):
@@ -289,11 +290,12 @@ class HighLevelSide:
         if walk.short and thorough:
             yield from self._pages(walk, pipeline_id, SECOND_WALK_PAGE)
 
-    def read(self, ids: Sequence[str]) -> dict[str, ReadResult]:
+    def read(self, ids: Sequence[str], *, needed: Collection[int] | None = None) -> dict[str, ReadResult]:
         """Each deal as it is now, by one GET each. ABSENT only where HighLevel says OPPORTUNITY_NOT_FOUND (SPEC §1)."""
-        return {id: self._read_one(id) for id in ids}
+        contact = needed is None or not self._of_contact.isdisjoint(needed)
+        return {id: self._read_one(id, contact=contact) for id in ids}
 
-    def _read_one(self, id: str) -> ReadResult:
+    def _read_one(self, id: str, *, contact: bool = False) -> ReadResult:
         try:
             deal = self.client.opportunity(id)
         except NotFound:
@@ -304,7 +306,7 @@ class HighLevelSide:
             return Unread(str(error))
         if deal.location_id is not None and deal.location_id != self.client.location_id:
             return Unread("The deal belongs to another HighLevel location.")
-        return self._with_contact(deal)
+        return self._with_contact(deal) if contact else self._record(deal)
 
     def _with_contact(self, deal: Opportunity) -> Record:
         """The record of a deal; its contact is fetched where the answer has none and a field needs it."""

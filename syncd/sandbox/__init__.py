@@ -1,1 +1,3 @@
-"""A local HighLevel and a local Airtable, as awkward as the real services, to try and to test everything without an account."""
+"""A local HighLevel and a local Airtable, as awkward as the real services, to try and to test everything without an
+account.
+"""

@@ -1,7 +1,7 @@
 """HTTP for the sandbox: requests and answers as plain data, faults on demand, a request log, and a server on 127.0.0.1.
 
-A sandbox service is an object with ``handle(Request) -> Answer``. The same object serves a real socket (`serve`) and, in
-the simulation, is called directly. Nothing here knows HighLevel or Airtable.
+A sandbox service is an object with ``handle(Request) -> Answer``. The same object serves a real socket (`serve`) and,
+in the simulation, is called directly. Nothing here knows HighLevel or Airtable.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ class Service(Protocol):
 class Fault:
     """A fault for matching requests: answer `status` with `body`, or cut the connection, or only delay.
 
-    `when` says whether the request still takes effect: "before" (it does not) or "after" (it does, and the true answer is
-    thrown away). `skip` matching requests pass first, then `times` of them are hit (-1: for ever). `contains` is
-    looked for in the body.
+    `when` says whether the request still takes effect: "before" (it does not) or "after" (it does, and the true
+    answer is thrown away). `skip` matching requests pass first, then `times` of them are hit (-1: for ever).
+    `contains` is looked for in the body.
     """
 
     method: str = "*"

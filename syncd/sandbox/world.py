@@ -29,8 +29,9 @@ class Difference:
 
 
 class Sandbox:
-    """Both services, served. `highlevel` and `airtable` are edited as people do through their own methods; `crm_http` and
-    `table_http` hold the faults and the request logs. Use as a context manager."""
+    """Both services, served. `highlevel` and `airtable` are edited as people do through their own methods; `crm_http`
+    and `table_http` hold the faults and the request logs. Use as a context manager.
+    """
 
     def __init__(
         self,

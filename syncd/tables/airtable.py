@@ -7,7 +7,7 @@ of reference/airtable.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -49,6 +49,7 @@ BASE_URL: Final = "https://api.airtable.com"
 BUCKET_COUNT: Final = 5  # requests per second and base, over all tokens (§1); the window leaves room for jitter
 BUCKET_SECONDS: Final = 1.04
 PAGE: Final = 100  # rows per page of a listing, and rows that one formula names (§1)
+LISTED_PAGES_AT_MOST: Final = 10  # so that a listing is not older than 5 s when it has ended (SPEC §3.1)
 BATCH: Final = 10  # rows per write (§1)
 LISTINGS_AT_MOST: Final = 4  # a listing whose iterator is lost is begun anew three times
 _END: Final = object()
@@ -105,7 +106,12 @@ class AirtableSide:
     side = Side.TABLE
     label = "Airtable"
     write_batch = BATCH
-    read_batch = PAGE
+
+    @property
+    def read_batch(self) -> int:
+        """A page, unless rows can be asked for neither by a formula nor by listing a few pages."""
+        far = len(self._created) > PAGE * LISTED_PAGES_AT_MOST
+        return 1 if far and "ids" in self._refused_formulas else PAGE
 
     def __init__(self, api: pyairtable.Api, http: Http, wanted: Wanted, remembered: Mapping[str, str]) -> None:
         self.http = http
@@ -117,6 +123,7 @@ class AirtableSide:
         self._layout: Layout | None = None
         self._created: dict[str, float] = {}  # when each row was made, for `edited`
         self._refused_formulas: set[str] = set()
+        self._ids_proved = False  # whether a formula has found rows by RECORD_ID(); one that errs drops them silently
 
     @property
     def clock_offset(self) -> float:
@@ -266,7 +273,7 @@ class AirtableSide:
         except Refusal as refusal:
             raise self._down(refusal) from refusal
 
-    def read(self, ids: Sequence[str]) -> dict[str, ReadResult]:
+    def read(self, ids: Sequence[str], *, needed: Collection[int] | None = None) -> dict[str, ReadResult]:
         """Rows by their ids: a hundred a call, and by itself each one that the answer lacks (SPEC §1)."""
         unique = list(dict.fromkeys(ids))
         results: dict[str, ReadResult] = {}
@@ -274,13 +281,16 @@ class AirtableSide:
             for some in _groups(unique, PAGE):
                 found = self._filtered("ids", formulas.with_ids(some))
                 results.update((record.id, record) for record in found or () if record.id in some)
+                self._ids_proved = self._ids_proved or bool(found)
         if "ids" in self._refused_formulas and len(unique) - len(results) > len(self._created) // PAGE + 1:
             # Rows cannot be asked for by their ids: listing all of them is fewer calls than one call each.
             wanted = set(unique)
             results.update((record.id, record) for record in self.sweep() if record.id in wanted)
-        for id in unique:
-            if id not in results:
-                results[id] = self._read_one(id)
+        single = [id for id in unique if id not in results]
+        for id in single:
+            results[id] = self._read_one(id)
+        if not self._ids_proved and len(unique) > 1 and any(isinstance(results[id], Record) for id in single):
+            self._refused_formulas |= {"ids", "rows"}  # the rows are there, and the formula did not find them
         return results
 
     def _read_one(self, id: str) -> ReadResult:
@@ -472,6 +482,11 @@ class AirtableSide:
         formula = formulas.any_of(formulas.row_and(question.id, modified(question)) for question in questions)
         by_row = len(wanted) == len(questions)  # a row asked about twice cannot say for which instant it was returned
         rows = self._filtered("rows", formula, column_ids=[self._ready().key.id]) if by_row else None
+        if rows is not None and not rows and not self._ids_proved:
+            # No row at all: either none was edited, or RECORD_ID() errs here. One call tells.
+            self._ids_proved = bool(self._filtered("ids", formulas.with_ids(sorted(wanted))))
+            rows = rows if self._ids_proved else None
+            self._refused_formulas |= set() if self._ids_proved else {"ids", "rows"}
         if rows is not None and (ids := {row.id for row in rows}) <= wanted:
             return {question: question.id in ids for question in questions}
         # The server does not know RECORD_ID or AND, or makes nothing of them: one question about all rows per instant.

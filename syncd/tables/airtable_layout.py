@@ -364,8 +364,12 @@ def _column(found: Mapping[str, Any]) -> Column | None:
     if kind in _COMPUTED:
         return Column(id, _name(found), "computed")
     if kind == "singleSelect":
-        listed = _objects(options.get("choices"))
-        return Column(id, _name(found), "select", options={str(one["id"]): _name(one) for one in listed})
+        listed = options.get("choices")
+        named = [one for one in listed if isinstance(one, dict) and _name(one)] if isinstance(listed, list) else []
+        # An option without an id stands for itself by its name.
+        return Column(
+            id, _name(found), "select", options={str(one.get("id") or _name(one)): _name(one) for one in named}
+        )
     if kind in _NUMBER:
         return Column(id, _name(found), "number", _precision(kind, options.get("precision")))
     return Column(id, _name(found), "text") if kind in _TEXT else None

@@ -1,4 +1,4 @@
-"""What the tests of faults, crashes and the daemon need besides the rig: acting in the midst of a request, and waiting."""
+"""What the tests of faults, crashes and the daemon need: acting in the midst of a request, and waiting."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ LOST = Answer(0, cut=True)
 class Intercept:
     """Stands before a service: the matching requests after the first `skip` go to `act`, `times` of them (-1: all)."""
 
-    def __init__(self, service: Service, act: Act, method: str, path: str, contains: str, skip: int, times: int) -> None:
+    def __init__(
+        self, service: Service, act: Act, method: str, path: str, contains: str, skip: int, times: int
+    ) -> None:
         self.service, self.act = service, act
         self.method, self.path, self.contains = method, path, contains
         self.skip, self.times = skip, times

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from syncd.sandbox.world import TABLE, Sandbox
 
@@ -61,7 +61,7 @@ class Rig:
         """Stops the servers."""
         self.sandbox.close()
 
-    def __enter__(self) -> Rig:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -35,13 +35,13 @@ def rig(tmp_path: Path) -> Iterator[Desk]:
 
 def killed_after(rig: Desk, seconds: float) -> bool:
     """A pass is killed so long after its first request to HighLevel's search; False where it had ended before."""
-    before = sum(line.path == SEARCH for line in rig.sandbox.crm_http.log)
+
+    def sweeps() -> int:
+        return sum(line.path == SEARCH for line in rig.sandbox.crm_http.log)
+
+    before = sweeps()
     with running(rig, "--reconcile", "--json") as process:
-        wait_for(
-            lambda: sum(line.path == SEARCH for line in rig.sandbox.crm_http.log) > before or process.poll() is not None,
-            "the sweep begins",
-            seconds=60.0,
-        )
+        wait_for(lambda: sweeps() > before or process.poll() is not None, "the sweep begins", seconds=60.0)
         with suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
         ended = process.poll()

@@ -205,7 +205,7 @@ def test_reads_are_repeated_and_one_pass_is_enough(rig: Desk) -> None:
 
 
 def test_429_with_retry_after_is_waited_for(rig: Desk) -> None:
-    typed, moved = edit_both_sides(rig)
+    typed, _ = edit_both_sides(rig)
     busy: dict[str, Any] = {"status": 429, "headers": {"Retry-After": "1"}, "body": {"message": "Too many requests"}}
     rig.sandbox.crm_http.faults[:] = [Fault("GET", SEARCH, **busy), Fault("PUT", typed, **busy)]
     rig.forget_log()
@@ -322,7 +322,7 @@ def test_redirects_are_not_followed(rig: Desk) -> None:
 
 
 def test_html_with_status_200(rig: Desk) -> None:
-    typed, moved = edit_both_sides(rig)
+    typed, _ = edit_both_sides(rig)
     page: dict[str, Any] = {"status": 200, "headers": {"Content-Type": "text/html"}, "body": b"<html>Welcome</html>"}
     for http, method, path, when in (
         (rig.sandbox.crm_http, "GET", "/opportunities/pipelines", "before"),
@@ -450,6 +450,6 @@ def test_failures_that_last(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(len(LASTING)) as pool:
         ran = {name: pool.submit(run, name) for name in LASTING}
-    problems = {name: error for name, future in ran.items() if (error := future.exception()) is not None}
-    if problems:
-        raise ExceptionGroup(", ".join(problems), [error for error in problems.values() if isinstance(error, Exception)])
+    failures = {name: future.exception() for name, future in ran.items() if future.exception()}
+    if failures:
+        raise ExceptionGroup(", ".join(failures), [one for one in failures.values() if isinstance(one, Exception)])

@@ -1,4 +1,4 @@
-"""HighLevel's search lags behind its writes: own writes, people's edits, new, deleted and hidden deals (SPEC §3.4, §3.6)."""
+"""HighLevel's search lags behind its writes: own writes, people's edits, new, deleted and hidden deals (SPEC §3)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.hooks import at_rest, ids, single_reads, written
 from tests.end_to_end.desk import Desk
+from tests.end_to_end.hooks import at_rest, ids, single_reads, written
 
 LONG_SECONDS = 3600.0  # search shows nothing new until a test says so
 
