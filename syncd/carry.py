@@ -63,7 +63,7 @@ class Work:
     suspended: dict[Side, set[int]] = field(default_factory=lambda: {Side.CRM: set(), Side.TABLE: set()})
     closed: set[Side] = field(default_factory=set)  # sides that refuse every write in this pass
     no_new_rows: bool = False  # making rows was refused, and not for a record's sake
-    refused_alike: dict[tuple[Side, str], tuple[str, frozenset[int]]] = field(default_factory=dict)
+    refused_alike: dict[tuple[Side, str], tuple[str, str]] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -388,9 +388,12 @@ def refuse(work: Work, side: Side, write_id: int, update: Update, refused: Refus
         if not everyone:
             work.store.put_refused(_refusal(work, side, update, refused.sentence, now))
     if not everyone:
-        work.refused_alike[alike] = (update.deal, named)
-        work.tally.refusals.append(f"“{update.title}”: {refused.sentence}")
+        told = f"“{update.title}”: {refused.sentence}"
+        work.refused_alike[alike] = (update.deal, told)
+        work.tally.refusals.append(told)
         return
+    if before is not None and before[1] in work.tally.refusals:
+        work.tally.refusals.remove(before[1])  # it was no record's fault after all
     if making and not named:
         work.no_new_rows = True
     elif refused.everyone and not refused.fields:

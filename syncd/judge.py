@@ -90,7 +90,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What dates our own writes on the CRM: the stamps they set, and the newest stamp that is none of them (SPEC §2)."""
+    """What dates our own writes on the CRM: the stamps they set, and the newest that is none of them (SPEC §2)."""
 
     own: tuple[float, ...] = ()
     foreign: float | None = None
@@ -148,7 +148,7 @@ def _crm_value(ground: Ground, index: int, record: Record | None, agreed: Agreed
 def _table_value(
     ground: Ground, index: int, record: Record, agreed: Agreed | None, known: Value
 ) -> tuple[Observed, Problem | None]:
-    """What the table holds. A blank that may not be blank is no edit: it reads as the shadow and is filled (SPEC §5)."""
+    """What the table holds. A blank that may not be blank is no edit: it reads as the shadow and is filled (§5)."""
     if index in record.lacks:
         return UNKNOWN, None
     raw, codec = record.raw[index], ground.codecs[index]
@@ -211,13 +211,15 @@ def judge(
     known = agreed.value if agreed is not None else (x if isinstance(x, str) else None)
     y, problem = _table_value(ground, index, table, agreed, known)
     edited = y is not shadow and y != shadow
+    direction = ground.fields[index].direction
+    if problem is not None and direction is Direction.TO_TABLE and crm is not None and x is not UNKNOWN:
+        return _one_way(ground, index, shadow, x, UNKNOWN, crm, table, agreed)
     if problem is not None:
         return Verdict(index, Kind.HOLD, shadow, x, UNKNOWN, "it waits for a person", problem=problem.sentence,
                        needs_person=problem.person, table_edited=True)  # fmt: skip
     if x is UNKNOWN or y is UNKNOWN:
         return Verdict(index, Kind.HOLD, shadow, x, y, remark or "it could not be read", table_edited=edited)
     assert crm is not None  # an unknown deal was held above
-    direction = ground.fields[index].direction
     if direction is Direction.OFF:
         return Verdict(index, Kind.HOLD, shadow, x, y, "this column is off")
     if _is_fill(ground, index, codec, table, x, y):

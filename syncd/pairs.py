@@ -12,9 +12,9 @@ from syncd.crm.side import HighLevelSide
 from syncd.model import Side
 from syncd.reconcile import Pair, PassResult, run_pass
 from syncd.settings import ConfigError, PairSettings, Settings
-from syncd.sides import CrmSide, Misconfigured, TableSide
+from syncd.sides import CrmSide, Misconfigured
 from syncd.store import Store, StoreFailed
-from syncd.tables.airtable import open_airtable
+from syncd.tables.airtable import AirtableSide, open_airtable
 
 Progress = Callable[[str, int, int], None]
 
@@ -25,7 +25,7 @@ class Connection:
     def __init__(self, settings: Settings, pair: PairSettings, stop: threading.Event) -> None:
         self.settings, self.pair, self.stop = settings, pair, stop
         self._crm: HighLevelSide | None = None
-        self._table: TableSide | None = None
+        self._table: AirtableSide | None = None
 
     def crm(self) -> HighLevelSide:
         """HighLevel's side; connected on first use. Raises `ConfigError` where the token's reference is empty."""
@@ -35,7 +35,7 @@ class Connection:
             self._crm = HighLevelSide(client, self.pair.fields(), ghl.pipelines)
         return self._crm
 
-    def table(self, store: Store) -> TableSide:
+    def table(self, store: Store) -> AirtableSide:
         """The table's side; connected on first use."""
         if self._table is None:
             table = self.pair.table
@@ -87,6 +87,8 @@ class Connection:
         """Closes the connections."""
         if self._crm is not None:
             self._crm.client.http.close()
+        if self._table is not None:
+            self._table.close()
 
     def __enter__(self) -> Connection:
         return self

@@ -65,6 +65,7 @@ class PassResult:
     rows_without_id: int = 0
     unsettled: int = 0
     gone_columns: tuple[str, ...] = ()
+    computed_columns: tuple[str, ...] = ()
     calls: dict[Side, int] = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""
@@ -75,7 +76,13 @@ class PassResult:
     def needs_person(self) -> int:
         """How many things wait for a person."""
         waiting = sum(finding.needs_person for finding in self.findings)
-        return waiting + len(self.tally.refusals) + len(self.tally.suspended) + len(self.gone_columns)
+        return (
+            waiting
+            + len(self.tally.refusals)
+            + len(self.tally.suspended)
+            + len(self.gone_columns)
+            + len(self.computed_columns)
+        )
 
     @property
     def code(self) -> int:
@@ -121,18 +128,38 @@ class PassResult:
     def problems(self) -> list[str]:
         """Sentences about what no single record is to blame for, and about refused records."""
         gone = [
-            f"The column “{name}” is gone; its values are no longer carried. Make it again, or set its direction to off."
+            f"The column “{name}” is gone, so its values are not carried. Make it again, or set its direction to off."
             for name in self.gone_columns
         ]
-        return [*self.tally.refusals, *self.tally.suspended, *gone]
+        computed = [
+            f"The column “{name}” is computed, so it cannot be written and is not synced. Use a plain column, or set its "
+            "direction to to_crm or off."
+            for name in self.computed_columns
+        ]
+        return [*self.tally.refusals, *self.tally.suspended, *gone, *computed]
 
 
 # --- observing -------------------------------------------------------------------------------------------------------
 
 
 def active_fields(fields: Sequence[Field], schema: TableSchema) -> tuple[Field, ...]:
-    """The fields that the table has a column for, in order."""
-    return tuple(f for f in fields if f.name in schema.columns and f.direction is not Direction.OFF)
+    """The fields that the table has a column for, in order. A computed column is only ever read, and only where the
+    configuration says that it goes to the CRM: what a formula shows is no edit of a person.
+    """
+    return tuple(
+        f for f in fields if f.name in schema.columns and f.direction is not Direction.OFF and not _computed(f, schema)
+    )
+
+
+def _computed(field: Field, schema: TableSchema) -> bool:
+    parts = (PIPELINE, field.name) if field.name == "stage" else (field.name,)
+    kinds = {schema.columns[part].kind for part in parts if part in schema.columns}
+    return "computed" in kinds and field.direction is not Direction.TO_CRM
+
+
+def computed_columns(fields: Sequence[Field], schema: TableSchema) -> tuple[str, ...]:
+    """Columns that are configured to be written and cannot be."""
+    return tuple(f.columns[-1] for f in fields if f.name in schema.columns and _computed(f, schema))
 
 
 def gone_columns(pair: Pair, schema: TableSchema) -> tuple[str, ...]:
@@ -184,6 +211,7 @@ class Opened:
     schema: TableSchema
     names: Mapping[str, Names]
     gone: tuple[str, ...]
+    computed: tuple[str, ...] = ()
 
 
 def open_pair(pair: Pair, *, keep: bool) -> Opened:
@@ -192,8 +220,10 @@ def open_pair(pair: Pair, *, keep: bool) -> Opened:
     gone = gone_columns(pair, schema)
     fields = active_fields(pair.fields, schema)
     missing = [name for name in REQUIRED if name not in {f.name for f in fields}]
+    computed = computed_columns(pair.fields, schema)
     if missing:
-        raise Misconfigured(f"The table lacks the column for {', '.join(missing)}.")
+        why = f"these are computed: {', '.join(computed)}" if computed else "it has none"
+        raise Misconfigured(f"The table needs a plain column for {', '.join(missing)}; {why}.")
     if keep:
         before: Mapping[str, str] = pair.store.fact("columns") or {}
         now = {name: column.id for name, column in schema.columns.items()}
@@ -203,7 +233,7 @@ def open_pair(pair: Pair, *, keep: bool) -> Opened:
     pair.crm.use(fields)
     pair.table.use(fields)
     vocabulary = pair.crm.schema()
-    return Opened(make_ground(pair, fields, vocabulary, schema, names), vocabulary, schema, names, gone)
+    return Opened(make_ground(pair, fields, vocabulary, schema, names), vocabulary, schema, names, gone, computed)
 
 
 def forget_fields(pair: Pair, names: Sequence[str]) -> None:
@@ -337,6 +367,7 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
     busy = frozenset(write.deal for write in settle(work))
     seen = look(pair, opened, busy=busy)
     work.ground = seen.view.ground
+    result.computed_columns = opened.computed
     plan = seen.plan
     result.findings, result.rows_without_id, result.gone_columns = (
         plan.findings,

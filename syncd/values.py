@@ -92,7 +92,7 @@ class Codec(Protocol):
         """The canonical value of what the CRM holds."""
 
     def from_table(self, raw: Raw, known: Value) -> Reading:
-        """The canonical value of a cell; `known` is the deal's present value, in whose pipeline a stage is looked up."""
+        """The canonical value of a cell; `known` is the deal's value, in whose pipeline a stage is looked up."""
 
     def to_crm(self, value: Value) -> Raw:
         """What the CRM shall hold."""
@@ -289,11 +289,9 @@ class OwnerCodec:
 Name = TypeVar("Name", Stage, Pipeline)
 
 
-def _meant(found: list[Name], label: Value, own: list[Name]) -> Name | None:
-    """Which of several names that fold alike a label means: the only one, else the deal's own (one option of a select
-    stands for all of them), else the one spelled so."""
-    spelled = [one for one in found if text(one.name) == label]
-    for some in (found, [one for one in own if one in found], spelled):
+def _meant(found: list[Name], own: list[Name]) -> Name | None:
+    """Which of several names that fold alike is meant: the only one, else the deal's own; else a person must say."""
+    for some in (found, [one for one in own if one in found]):
         if len(some) == 1:
             return some[0]
     return None
@@ -329,7 +327,7 @@ class StageCodec:
         for label in self.names.of(cells[1], self.column):
             found = [stage for stage in pipeline.stages if folded(stage.name) == label]
             own = [stage for stage in found if known == f"{pipeline.id}:{stage.id}"]
-            stage = _meant(found, text(label_of(cells[1], self.column)), own)
+            stage = _meant(found, own)
             if stage is not None:
                 return f"{pipeline.id}:{stage.id}"
             if found:
@@ -344,9 +342,11 @@ class StageCodec:
         for label in self.pipeline_names.of(raw, self.pipeline_column):
             found = [pipeline for pipeline in self.pipelines if folded(pipeline.name) == label]
             found = [pipeline for pipeline in found if pipeline.synced] or found
-            pipeline = _meant(found, text(label_of(raw, self.pipeline_column)), own)
+            pipeline = _meant(found, own)
             if pipeline is not None:
                 return pipeline
+            if found:
+                return Problem(f"Two pipelines are called “{text(found[0].name)}”. Rename one of them in HighLevel.")
         listed = choices(pipeline.name for pipeline in self.pipelines if pipeline.synced)
         return Problem(
             f"Pipeline “{clipped(label_of(raw, self.pipeline_column))}” does not exist. Choose one of: {listed}."

@@ -290,6 +290,12 @@ def test_options_that_swapped_their_labels_leave_the_cells_their_meaning() -> No
     assert verdict(STATUS, shadow=shadow, deal="won", row="o2", ground=ground).change is None, "picked: won, as it says"
 
 
+def test_a_deal_in_a_stage_that_is_gone_still_counts_as_unchanged() -> None:
+    """The deal holds what it held (SPEC §1), so an edit of the row travels though nobody lists the old stage."""
+    ground = with_pipelines(replace(SALES, stages=SALES.stages[1:]), SERVICE)
+    copied(verdict(STAGE, row=["Sales", "Qualified"], ground=ground), Side.CRM, "p1:s2")
+
+
 def test_an_owner_who_left_the_list_still_counts_as_unchanged() -> None:
     """The deal holds what it held (SPEC §1), so an edit of the row travels though nobody can name the old owner."""
     ground = make_ground(Vocabulary(VOCABULARY.pipelines, (User("u2", "Bob", "bob@example.com"),)))

@@ -133,7 +133,7 @@ def _daemon(context: click.Context, settings: Settings, pairs: list[PairSettings
         log.info("syncd %s: %d pair(s), a pass every %g s", __version__, len(pairs), settings.interval)
         daemon = Daemon(passes, dict.fromkeys(passes, settings.interval), stop=stop, pulse=pulse, report=_log_pass)
         if not daemon.run():
-            # A server keeps a request hanging. What is durable is durable, as after kill -9; an open intent is looked up.
+            # A server keeps a request hanging. What is durable is durable, as after kill -9.
             log.warning("ended while a request was still without an answer; the next start looks it up")
             logging.shutdown()
             os._exit(0)

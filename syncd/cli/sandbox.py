@@ -37,7 +37,7 @@ def sandbox(seed: int, deals: int, lag: float, crm_port: int, table_port: int, n
             "In another terminal:",
             *(f"  export {name}={value}" for name, value in world.environment().items()),
             "  syncd --reconcile",
-            "Edit as a person: PUT /_sandbox/deals/ID, PATCH /_sandbox/records/Deals/ROW. Faults: POST /_sandbox/faults.",
+            "Edit as a person: PUT /_sandbox/deals/ID, PATCH /_sandbox/records/Deals/ROW. Faults: /_sandbox/faults.",
             "What was asked: GET /_sandbox/log. Workflows that fired: GET /_sandbox/triggers. Ctrl-C ends it.",
         ]
         say(lines)

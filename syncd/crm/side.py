@@ -203,11 +203,25 @@ class HighLevelSide:
 
     def _pipelines(self) -> tuple[Pipeline, ...]:
         with _usable():
-            pipelines = self.client.pipelines()
+            pipelines = self._listed_pipelines()
         if self._configured is None:
             return pipelines
         self._synced = _ids_of(self._configured, pipelines)
         return tuple(replace(one, synced=one.id in self._synced) for one in pipelines)
+
+    def _listed_pipelines(self) -> tuple[Pipeline, ...]:
+        """The location's pipelines; that call names nothing but the location, so its refusal is about that."""
+        try:
+            pipelines = self.client.pipelines()
+        except (Validation, Forbidden, NotFound) as error:
+            raise Misconfigured(
+                f"HighLevel does not accept location_id {self.identity}: {error} Check location_id and the token."
+            ) from error
+        if not pipelines:
+            raise Misconfigured(
+                f"HighLevel lists no pipeline for location {self.identity}. Check location_id, or make a pipeline."
+            )
+        return pipelines
 
     def _scopes(self) -> tuple[str | None, ...]:
         """The pipelines to walk through, one by one; (None,) for one walk through all."""
@@ -252,10 +266,11 @@ class HighLevelSide:
                 page = self.client.search_page(pipeline_id=pipeline_id, limit=limit, cursor=cursor)
             rows, walk.total = page.opportunities, page.total if page.total is not None else walk.total
             yield from walk.new(page)
-            if not rows or (not page.more and (len(rows) < limit or walk.whole)):
+            # A short page alone is no end where the total counts more deals: then one more page is asked for.
+            if not rows or (not page.more and (walk.whole or (len(rows) < limit and walk.total is None))):
                 return
             cursor = _onward(page, walk.short, limit) or rows[-1].sort
-            if cursor is None and not page.more:
+            if cursor is None and not page.more and len(rows) < limit:
                 return
             if cursor is None:
                 raise SideDown("HighLevel's search does not say where its next page starts; the sweep is incomplete.")

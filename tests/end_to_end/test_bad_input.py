@@ -245,7 +245,7 @@ class Mangler:
         answer = self.service.handle(request)
         if request.method != self.method or not request.path.endswith(self.path) or answer.status != 200:
             return answer
-        body = self.change(json.loads(json.dumps(answer.body)))
+        body = self.change(json.loads(answer.encoded()))
         return replace(answer, body=body, headers={**answer.headers, **(AS_HTML if isinstance(body, bytes) else {})})
 
 
