@@ -81,7 +81,10 @@ class Ground:
     tie_seconds: float = 2.0
     offsets: Mapping[Side, float] | None = None
     clocks: Mapping[Question, Stamp] | None = None
-    names_read_again: bool = False  # an owner who is not listed even now is carried, and shown by the id
+    names_read_again: bool = False
+    unlisted: frozenset[str] = (
+        frozenset()
+    )  # owners whom the CRM is known not to list: no reason to read the names again
 
     def offset(self, side: Side) -> float:
         """Seconds to add to a stamp of that side's server."""
@@ -140,7 +143,8 @@ def _crm_value(ground: Ground, index: int, record: Record | None, agreed: Agreed
     if reading is None and ground.fields[index].name in NEVER_BLANK:
         return UNKNOWN, f"it is blank in {ground.labels[Side.CRM]}"
     unlisted = isinstance(codec, (OwnerCodec, StageCodec)) and not codec.knows(reading)
-    if unlisted and not (ground.names_read_again and isinstance(codec, OwnerCodec)):
+    known_unlisted = isinstance(codec, OwnerCodec) and (ground.names_read_again or reading in ground.unlisted)
+    if unlisted and not known_unlisted:
         return UNKNOWN, f"{ground.labels[Side.CRM]} does not list “{reading}”"
     return reading, ""
 
@@ -228,6 +232,8 @@ def judge(
         return _one_way(ground, index, shadow, x, y, crm, table, agreed)
     stamps: tuple[Stamp | None, Stamp | None] = (None, None)
     rules = Rules(ground.tie_side is Side.CRM, ground.tie_seconds)
+    if isinstance(codec, OwnerCodec) and x != y and not codec.knows(_value(x)) and (not edited or y is None):
+        return _nameless(ground, index, shadow, x, y)
     kind = decide(shadow, x, y, None, None, rules)
     if kind is Kind.UNDATED:
         at_crm = _crm_stamp(ground, index, crm, past)
@@ -298,7 +304,9 @@ def _agreement(
 ) -> Verdict:
     """Both hold the same: it becomes the shadow; a cell that still shows an old name gets the new one."""
     codec, value = ground.codecs[index], _value(x)
-    label = codec.show(value)
+    named = not isinstance(codec, (OwnerCodec, StageCodec)) or codec.knows(value)
+    # Who is not listed any more keeps the name under which everybody knew him.
+    label = codec.show(value) if named or agreed is None else agreed.label
     renamed = agreed is not None and agreed.label != label and unchanged(codec, agreed.table, table.raw[index])
     if renamed and not _shows(codec, table.raw[index], value):
         assert agreed is not None
@@ -331,6 +339,8 @@ def _copied(
     target = COPIED[kind]
     conflict = kind in WON
     codec = ground.codecs[index]
+    if target is Side.TABLE and isinstance(codec, OwnerCodec) and not codec.knows(_value(x)):
+        return _nameless(ground, index, shadow, x, y)
     if target is Side.TABLE and isinstance(codec, StageCodec) and _shows(codec, table.raw[index], _value(x)):
         # Another stage of the same name: the cell shows it already, nothing is to be written.
         agreed = Agreed(_value(x), crm.raw[index], table.raw[index], ground.codecs[index].show(_value(x)))
@@ -350,6 +360,13 @@ def _copied(
     )
     edited = target is Side.CRM or conflict
     return Verdict(index, kind, shadow, x, y, why, change=change, table_edited=edited, stamps=stamps)
+
+
+def _nameless(ground: Ground, index: int, shadow: Observed, x: Observed, y: Observed) -> Verdict:
+    """An owner without a name to be shown: the cell keeps what it holds, and an edit of it goes its way."""
+    crm = ground.labels[Side.CRM]
+    problem = f"{crm} does not list this deal's owner among its users; “{ground.fields[index].columns[-1]}” waits."
+    return Verdict(index, Kind.HOLD, shadow, x, y, "the owner has no name that could be shown", problem=problem)
 
 
 def _reason(ground: Ground, kind: Kind, shadow: Observed, stamps: tuple[Stamp | None, Stamp | None]) -> str:

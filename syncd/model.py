@@ -82,9 +82,13 @@ class Record:
     lacks: frozenset[int] = field(default=frozenset())
 
 
+# One encoder for all records: json.dumps would make one at each call. A raw value cannot hold itself.
+_encoded = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
+
+
 def pack(names: Sequence[str], raw: Sequence[Raw]) -> str:
     """Raw values as one text, keyed by field; the same values give the same text."""
-    return json.dumps(dict(zip(names, raw, strict=True)), ensure_ascii=False, separators=(",", ":"))
+    return _encoded(dict(zip(names, raw, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,5 +155,5 @@ def packed_shadow(agreed: Mapping[str, Agreed], names: Sequence[str]) -> tuple[s
     return (
         pack(kept, [agreed[name].crm for name in kept]),
         pack(kept, [agreed[name].table for name in kept]),
-        json.dumps(values, ensure_ascii=False, separators=(",", ":")),
+        _encoded(values),
     )

@@ -12,15 +12,19 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Final
 
 from syncd.judge import Change, Ground, Past, Verdict, judge, write_raw
 from syncd.model import ABSENT, Agreed, Link, LinkState, Missing, Raw, Record, Side, Value, pack, packed_shadow
 from syncd.sides import Question, ReadResult, Unread
-from syncd.values import Problem, StageCodec, clipped, text
+from syncd.values import OwnerCodec, Problem, StageCodec, clipped, text
 
 PLAUSIBLE_ID = re.compile(r"[^\s/?#%\\]{1,128}")  # anything else is not even asked for
 OWN_STAMPS_KEPT = 6
 UNREAD_PASSES = 3
+
+
+_SILENT: Final[frozenset[str]] = frozenset()
 
 
 class Trouble(StrEnum):
@@ -134,6 +138,7 @@ class Plan:
     forget: list[str] = field(default_factory=list)
     absent_keys: list[str] = field(default_factory=list)
     unread: dict[str, int] = field(default_factory=dict)
+    unlisted: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
     rows_without_id: int = 0
     all_judged: bool = False  # every link was looked at whole: no cell can have kept an old name
@@ -149,31 +154,32 @@ class _Planner:
 
     def __init__(self, view: View) -> None:
         self.view = view
+        self.crm_reads, self.table_reads = view.reads[Side.CRM], view.reads[Side.TABLE]
         self.names = [f.name for f in view.ground.fields]
         self.plan = Plan()
         self.need_crm: set[str] = set()
         self.need_table: set[str] = set()
         self.questions: set[Question] = set()
         self.vocabulary = False
-        self.said: dict[str, set[str]] = {}
+        self.said: dict[str, frozenset[str]] = {}
         self.judged = 0
         self.carriers: dict[str, list[str]] = defaultdict(list)
         self.link_of_row = {link.row: link for link in view.links.values()}
-        rows = {**view.table, **{k: r for k, r in view.reads[Side.TABLE].items() if isinstance(r, Record)}}
+        rows = {**view.table, **{k: r for k, r in self.table_reads.items() if isinstance(r, Record)}}
         for row in rows.values():
-            if row.partner and view.reads[Side.TABLE].get(row.id) is not ABSENT:
+            if row.partner and self.table_reads.get(row.id) is not ABSENT:
                 self.carriers[row.partner].append(row.id)
 
     # --- what is known of a record -------------------------------------------------------------------------------
 
     def row(self, row_id: str) -> ReadResult | None:
         """The newest knowledge of a row; None where the sweep lacks it and nobody has read it by id yet."""
-        read = self.view.reads[Side.TABLE].get(row_id)
+        read = self.table_reads.get(row_id)
         return read if read is not None else self.view.table.get(row_id)
 
     def deal(self, deal_id: str) -> ReadResult | None:
         """The newest knowledge of a deal, likewise."""
-        read = self.view.reads[Side.CRM].get(deal_id)
+        read = self.crm_reads.get(deal_id)
         return read if read is not None else self.view.crm.get(deal_id)
 
     def find(self, trouble: Trouble, deal: str, row: str, sentence: str, person: bool, title: str = "") -> None:
@@ -189,9 +195,9 @@ class _Planner:
 
     def say(self, row_id: str, sentence: str) -> None:
         """Wants `sentence` in the row's Sync cell; with nothing else to say, an empty one clears it."""
-        said = self.said.setdefault(row_id, set())
+        said = self.said.setdefault(row_id, _SILENT)
         if sentence:
-            said.add(sentence)
+            self.said[row_id] = said | {sentence}
 
     def write_messages(self) -> None:
         """One text per row, whatever was found about it; it is written only when it changes (SPEC §5)."""
@@ -297,13 +303,13 @@ class _Planner:
             if isinstance(reading, Problem) or reading is None:
                 continue
             if not getattr(codec, "knows", lambda _value: True)(reading):
-                self.vocabulary = True
+                self.vocabulary = self.vocabulary or isinstance(codec, StageCodec) or reading not in ground.unlisted
                 if isinstance(codec, StageCodec):
                     self.find(Trouble.UNREAD, deal.id, "", "The deal's stage is not listed by HighLevel yet.", False,
                               deal.title)  # fmt: skip
                     return
-                if not ground.names_read_again:
-                    continue
+                self.plan.unlisted.add(str(reading))
+                continue
             values[index] = (reading, deal.raw[index], write_raw(codec, Side.TABLE, reading))
         table = ground.labels[Side.TABLE]
         why = f"its row was deleted in {table}; it comes back" if again else f"the deal has no row in {table} yet"
@@ -326,7 +332,7 @@ class _Planner:
     def known_deal(self, link: Link) -> Record | None:
         """The link's deal, where it is there and in scope; else the link's new state and the row's message."""
         deal = self.deal(link.deal)
-        swept = link.deal not in self.view.reads[Side.CRM]
+        swept = link.deal not in self.crm_reads
         if deal is None and link.state is LinkState.BOTH and not self.left_scope(link):
             self.need_crm.add(link.deal)
             return None
@@ -367,9 +373,11 @@ class _Planner:
     def pair(self, link: Link, stored: Link, deal: Record, row: Record) -> None:
         """Plans the fields of a link whose records are both there."""
         view = self.view
-        link = replace(link, state=LinkState.BOTH, title=deal.title or link.title)
+        title = deal.title or link.title
+        if link.state is not LinkState.BOTH or link.title != title:
+            link = replace(link, state=LinkState.BOTH, title=title)
         same_row = pack(self.names, row.raw) == link.table_raw and not row.lacks
-        swept = link.deal not in view.reads[Side.CRM]
+        swept = link.deal not in self.crm_reads
         stale = swept and deal.stamp is not None and link.seen is not None and deal.stamp < link.seen
         if stale and (not same_row or view.now - link.seen_at > view.read_lag_seconds):
             self.need_crm.add(link.deal)
@@ -404,8 +412,10 @@ class _Planner:
         if stamp not in link.own and (foreign is None or stamp > foreign):
             foreign = stamp
         moved = link.seen is None or stamp > link.seen
-        by_id = link.deal in self.view.reads[Side.CRM]
+        by_id = link.deal in self.crm_reads
         seen_at = self.view.now if moved or by_id else link.seen_at
+        if stamp == link.seen and seen_at == link.seen_at and foreign == link.foreign:
+            return link  # as in nearly every link of nearly every pass
         return replace(link, seen=stamp, seen_at=seen_at, foreign=foreign)
 
     def follow(self, link: Link, verdicts: list[Verdict], agreed: dict[str, Agreed], deal: Record, row: Record) -> None:
@@ -416,6 +426,9 @@ class _Planner:
         self.questions.update(v.question for v in verdicts if v.question is not None)
         sentences = []
         for verdict in verdicts:
+            codec = self.view.ground.codecs[verdict.index]
+            if isinstance(codec, OwnerCodec) and isinstance(verdict.crm, str) and not codec.knows(verdict.crm):
+                self.plan.unlisted.add(verdict.crm)
             if "does not list" in verdict.why:
                 self.vocabulary = True
             if verdict.question is not None:

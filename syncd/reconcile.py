@@ -258,7 +258,7 @@ def look(pair: Pair, opened: Opened, *, busy: frozenset[str] = frozenset()) -> L
     labels = label_text(opened.vocabulary)
     offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}
     view = View(
-        replace(opened.ground, offsets=offsets, clocks={}),
+        replace(opened.ground, offsets=offsets, clocks={}, unlisted=frozenset(store.fact("unlisted") or ())),
         store.links(),
         crm,
         table,
@@ -392,6 +392,8 @@ def remember(pair: Pair, seen: Look) -> None:
     plan, store = seen.plan, pair.store
     if plan.unread or store.fact("unread"):
         store.set_fact("unread", plan.unread)
+    if plan.unlisted or store.fact("unlisted"):
+        store.set_fact("unlisted", sorted(plan.unlisted))
     kept = {(f.deal, side) for f in plan.findings if f.trouble.value == "refused" for side in Side}
     planned = {(update.deal, update.target) for update in plan.updates} | {
         (row.deal, Side.TABLE) for row in plan.new_rows

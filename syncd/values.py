@@ -245,8 +245,6 @@ class OwnerCodec:
         if _blank(raw):
             return None
         labels = self.names.of(raw, self.column)
-        if known is not None and folded(known) in labels:
-            return known  # an owner whom HighLevel does not list stands there by the id
         for label in labels:
             found = [user for user in self.users if label in self._labels(user)]
             alive = [user for user in found if not user.deleted] or found

@@ -274,11 +274,14 @@ def test_a_renamed_pipeline_and_a_renamed_owner_are_new_names_too() -> None:
     copied(verdict(OWNER, ground=make_ground(users)), Side.TABLE, "u1", ChangeKind.RENAME)
 
 
-def test_an_owner_whom_nobody_lists_is_shown_by_the_id() -> None:
+def test_an_owner_whom_nobody_lists_waits_and_an_edit_of_the_cell_goes_its_way() -> None:
     assert verdict(OWNER, deal="u99").crm is UNKNOWN, "the names are read once more first"
     again = replace(GROUND, names_read_again=True)
-    copied(verdict(OWNER, deal="u99", ground=again), Side.TABLE, "u99")
-    assert verdict(OWNER, deal="u99", row="u99", shadow=None, ground=again).change is None
+    for ground in (again, replace(GROUND, unlisted=frozenset({"u99"}))):
+        found = verdict(OWNER, deal="u99", ground=ground)
+        assert (found.change, found.needs_person) == (None, False)
+        assert "does not list" in found.problem
+    assert verdict(OWNER, deal="u99", row="Bob (bob@example.com)", ground=again).crm == "u99", "a conflict, not a hold"
 
 
 def test_options_that_swapped_their_labels_leave_the_cells_their_meaning() -> None:

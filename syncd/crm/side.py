@@ -78,6 +78,7 @@ _CONTACT_KEYS: Final[dict[str, frozenset[str]]] = {
 }
 # A deal always has these: where an answer leaves one out, it does not say that it is empty. Other keys are left out
 # where they are empty (§2.2).
+_NOTHING: Final[frozenset[int]] = frozenset()
 _ALWAYS_TOLD: Final = frozenset({"name", "pipelineId", "pipelineStageId", "status"})
 
 
@@ -86,7 +87,7 @@ def _contact_name(contact: Contact) -> str | None:
 
 
 _OF_DEAL: Final[dict[str, Callable[[Opportunity], Raw]]] = {
-    "name": attrgetter("name"),
+    "name": lambda deal: _shared(deal.name),
     "stage": lambda deal: [_shared(deal.pipeline_id), _shared(deal.stage_id)],
     "status": lambda deal: _shared(deal.status),
     "value": attrgetter("value"),
@@ -94,10 +95,15 @@ _OF_DEAL: Final[dict[str, Callable[[Opportunity], Raw]]] = {
     "source": lambda deal: _shared(deal.source),
 }
 _OF_A_CONTACT: Final[dict[str, Callable[[Contact], Raw]]] = {
-    "contact": _contact_name,
-    "email": attrgetter("email"),
-    "phone": attrgetter("phone"),
-    "company": attrgetter("company"),
+    "contact": lambda contact: _shared(_contact_name(contact)),
+    "email": lambda contact: _shared(contact.email),
+    "phone": lambda contact: _shared(contact.phone),
+    "company": lambda contact: _shared(contact.company),
+}
+
+_CLOCKS: Final[dict[str, Callable[[Opportunity], float | None]]] = {
+    "stage": attrgetter("last_stage_change_at"),
+    "status": attrgetter("last_status_change_at"),
 }
 
 
@@ -175,6 +181,11 @@ class HighLevelSide:
         self._names = tuple(one.name for one in fields)
         self._index = {name: index for index, name in enumerate(self._names)}
         self._of_contact = frozenset(index for index, name in enumerate(self._names) if name in OF_CONTACT)
+        # What `_record` does for every deal of a sweep, looked up once: (of the deal or of its contact, reader).
+        self._readers: tuple[tuple[bool, Callable[[Any], Raw]], ...] = tuple(
+            (name in _OF_DEAL, _OF_DEAL[name] if name in _OF_DEAL else _OF_A_CONTACT[name]) for name in self._names
+        )
+        self._own_clocks = tuple((self._index[name], read) for name, read in _CLOCKS.items() if name in self._index)
 
     @property
     def clock_offset(self) -> float:
@@ -303,7 +314,10 @@ class HighLevelSide:
             else:
                 self._straddling.discard(contact_id)
         if walk.short and thorough:
-            yield from self._pages(walk, pipeline_id, SECOND_WALK_PAGE)
+            for deal in self._pages(walk, pipeline_id, SECOND_WALK_PAGE):
+                if deal.contact_id in walk.boundaries:
+                    self._straddling.add(deal.contact_id)  # asked for first the next time, instead of a walk
+                yield deal
 
     def read(self, ids: Sequence[str], *, needed: Collection[int] | None = None) -> dict[str, ReadResult]:
         """Each deal as it is now, by one GET each. ABSENT only where HighLevel says OPPORTUNITY_NOT_FOUND (SPEC §1)."""
@@ -341,35 +355,33 @@ class HighLevelSide:
         return record
 
     def _record(self, deal: Opportunity) -> Record:
-        lacks = self._lacks(deal)
-        raw = tuple(
-            None if index in lacks and name != "stage" else self._raw(name, deal)
-            for index, name in enumerate(self._names)
-        )
-        times = (deal.updated_at, deal.last_stage_change_at, deal.last_status_change_at)
+        lacks, contact, updated = self._lacks(deal), deal.contact, deal.updated_at
+        raw: list[Raw] = [
+            read(deal) if of_deal else (None if contact is None else read(contact)) for of_deal, read in self._readers
+        ]
+        for index in lacks:
+            if self._names[index] != "stage":
+                raw[index] = None
+        times = (updated, deal.last_stage_change_at, deal.last_status_change_at)
         known = [time for time in times if time is not None]
-        own = {"stage": deal.last_stage_change_at, "status": deal.last_status_change_at}
+        clocks = [updated] * len(raw)
+        for index, clock in self._own_clocks:
+            clocks[index] = clock(deal) or updated
         outside = self._synced is not None and deal.pipeline_id is not None and deal.pipeline_id not in self._synced
         return Record(
             deal.id,
-            raw,
+            tuple(raw),
             stamp=max(known, default=None),
-            clocks=tuple(own.get(name) or deal.updated_at for name in self._names),
+            clocks=tuple(clocks),
             title=deal.name or "",
             outside=_shared(deal.pipeline_id) if outside else None,
             lacks=lacks,
         )
 
-    @staticmethod
-    def _raw(name: str, deal: Opportunity) -> Raw:
-        if name in _OF_DEAL:
-            return _OF_DEAL[name](deal)
-        return _OF_A_CONTACT[name](deal.contact) if deal.contact is not None else None
-
     def _lacks(self, deal: Opportunity) -> frozenset[int]:
         """The fields that the answer does not tell: left out where it must be there, or of a wrong type."""
         if not deal.odd and deal.contact is not None and not deal.contact.odd and deal.told >= _ALWAYS_TOLD:
-            return frozenset()
+            return _NOTHING
         return frozenset(index for index, name in enumerate(self._names) if not _tells(deal, name))
 
     # --- writing
@@ -498,10 +510,11 @@ def _ids_of(configured: Sequence[str], pipelines: Sequence[Pipeline]) -> tuple[s
 def _onward(page: SearchPage, left: int, limit: int) -> Cursor | None:
     """Where the next page starts: at the rows that share the last one's place, since more of them may follow (§3.2).
 
-    Not where all that is left fits one page without that overlap.
+    Not in the last ten pages where that saves one.
     """
     rows = page.opportunities
-    if page.cursor != rows[-1].sort or left == limit:
+    saves = left <= 10 * limit and math.ceil(left / limit) < math.ceil(left / (limit - 1))
+    if page.cursor != rows[-1].sort or saves:
         return page.cursor
     return next((deal.sort for deal in reversed(rows) if deal.sort != page.cursor), page.cursor)
 

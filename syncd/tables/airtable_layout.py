@@ -44,6 +44,9 @@ _KEY_TYPES: Final = frozenset({"singleLineText", "multilineText"})
 _KEY_MEND: Final = "Make a single line text column for it, or turn this one into one."
 
 
+_NOTHING: Final[frozenset[int]] = frozenset()
+
+
 class Unreadable(Exception):
     """An answer that is not what the API promises."""
 
@@ -141,20 +144,21 @@ class Layout:
             shown: list[Raw] = []
             for column_id in ids:
                 cell = None if column_id is None else values.get(column_id)
-                if not _can_be_told(cell):
+                if isinstance(cell, str):
+                    options = self.option_ids.get(column_id or "")
+                    cell = (options.get(cell) if options else None) or intern(cell)
+                elif not _can_be_told(cell):
                     lacks.add(index)
                     cell = None
-                if isinstance(cell, str):
-                    cell = self.option_ids.get(column_id or "", {}).get(cell) or intern(cell)
                 shown.append(cell)
-            raw.append(shown if self.fields[index].name == "stage" else shown[0])
+            raw.append(shown if len(ids) > 1 else shown[0])
         return Record(
             id,
             tuple(raw),
             partner=_shown(values.get(self.key.id)).strip() or None,
             message=_shown(values.get(self.columns[MESSAGE].id)) if MESSAGE in self.columns else None,
             title=_shown(values.get(self.columns["name"].id)) if "name" in self.columns else "",
-            lacks=frozenset(lacks),
+            lacks=frozenset(lacks) if lacks else _NOTHING,
         )
 
     # --- cells out ------------------------------------------------------------------------------------------------

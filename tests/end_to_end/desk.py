@@ -47,7 +47,7 @@ class Desk(Rig):
     def fill(self) -> list[str]:
         """The first pass; returns the ids of all deals. What it did is forgotten."""
         self.reconcile()
-        assert self.sandbox.differences() == []
+        same("differences after the first pass", self.sandbox.differences(), [])
         self.forget_log()
         return [str(deal["id"]) for deal in self.deals()]
 
@@ -97,7 +97,9 @@ base_url = "{self.sandbox.table_url}"
         listed = ("/opportunities/search", "/opportunities/pipelines")
         log = self.sandbox.crm_http.log
         return [
-            one for one in log if one.method == "GET" and one.path.startswith("/opportunities/") and one.path not in listed
+            one
+            for one in log
+            if one.method == "GET" and one.path.startswith("/opportunities/") and one.path not in listed
         ]
 
     def cells(self) -> list[tuple[str, str]]:
@@ -124,27 +126,28 @@ base_url = "{self.sandbox.table_url}"
     ) -> dict[str, Any]:
         """A pass that does exactly this, and a further one that writes nothing.
 
-        `fired` are the workflow triggers (one PUT a deal), `cells` the cells written into rows that are there (one write
-        a row), `made` the deals that get a new row, `told` how many Sync cells are written; `code` is the exit code.
+        `fired` are the workflow triggers (one PUT a deal), `cells` the cells written into rows that are there (one
+        write a row), `made` the deals that get a new row, `told` how many Sync cells are written; `code` is the exit
+        code.
         """
         self.forget_log()
         printed = self.reconcile(expect=code)
         wanted_fired, wanted_cells, wanted_rows = sorted(fired), sorted(cells), sorted(made)
         rows_made = [write for write in self.table_writes() if write.kind == "create"]
-        assert sorted(self.fired()) == wanted_fired
-        assert len(self.crm_writes()) == len({deal for deal, _ in wanted_fired})
-        assert self.cells() == wanted_cells
-        assert sorted(write.fields["GHL ID"][1] for write in rows_made) == wanted_rows
-        assert len(self.table_writes()) == len({deal for deal, _ in wanted_cells}) + len(wanted_rows)
-        assert len(self.messages()) == told, self.messages()
-        keyed = len({deal for deal, _ in wanted_cells}) - self._only_keys(wanted_cells)
-        assert printed["updated"] == {"crm": len(self.crm_writes()), "table": keyed}
-        assert printed["created"] == {"crm": 0, "table": len(wanted_rows)}
-        assert printed["deleted"] == {"crm": 0, "table": 0}
-        assert printed["conflicts"] == conflicts
-        assert printed["failed"] == 0
+        wanted_deals, wanted_keyed = {deal for deal, _ in wanted_fired}, {deal for deal, _ in wanted_cells}
+        keyed = len(wanted_keyed) - self._only_keys(wanted_cells)
         asked = {"crm": len(self.sandbox.crm_http.log), "table": len(self.sandbox.table_http.log)}
-        assert printed["calls"] == asked
+        same("workflows fired", sorted(self.fired()), wanted_fired)
+        same("writes to HighLevel", len(self.crm_writes()), len(wanted_deals))
+        same("cells written", self.cells(), wanted_cells)
+        same("rows made", sorted(write.fields["GHL ID"][1] for write in rows_made), wanted_rows)
+        same("row writes", len(self.table_writes()), len(wanted_keyed) + len(wanted_rows))
+        same("Sync cells written", (len(self.messages()), self.messages()), (told, self.messages()))
+        same("printed as updated", printed["updated"], {"crm": len(wanted_deals), "table": keyed})
+        same("printed as created", printed["created"], {"crm": 0, "table": len(wanted_rows)})
+        same("printed as deleted", printed["deleted"], {"crm": 0, "table": 0})
+        same("conflicts and failures", (printed["conflicts"], printed["failed"]), (conflicts, 0))
+        same("printed as calls", printed["calls"], asked)
         if rest:
             self.rests(code)
         return printed
@@ -161,7 +164,15 @@ base_url = "{self.sandbox.table_url}"
         """A further pass writes nothing anywhere, not even a message, and ends with the same exit code."""
         self.forget_log()
         printed = self.reconcile(expect=code)
-        assert (self.crm_writes(), self.table_calls(), self.fired()) == ([], [], [])
-        assert self.airtable.writes == []
-        assert printed["updated"] == printed["created"] == printed["deleted"] == {"crm": 0, "table": 0}
-        assert (printed["conflicts"], printed["held"], printed["failed"]) == (0, 0, 0)
+        same("writes of a pass at rest", (self.crm_writes(), self.table_calls(), self.fired()), ([], [], []))
+        same("cells written at rest", self.airtable.writes, [])
+        none = {"crm": 0, "table": 0}
+        for key in ("created", "updated", "deleted"):
+            same(f"printed as {key}", printed[key], none)
+        same("at rest", (printed["conflicts"], printed["held"], printed["failed"]), (0, 0, 0))
+
+
+def same(what: str, found: object, wanted: object) -> None:
+    """Fails with both values where they differ: pytest explains only the asserts of test modules."""
+    if found != wanted:
+        raise AssertionError(f"{what}: {found!r}\nexpected: {wanted!r}")

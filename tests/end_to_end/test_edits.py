@@ -59,9 +59,7 @@ def edit_row(rig: Desk, deal_id: str, column: str) -> tuple[str, Any]:
 def test_every_field_travels_to_the_table(rig: Desk) -> None:
     """One row write each, naming that field alone; HighLevel is not written to."""
     deals = rig.fill()
-    shown = {
-        (deal_id, column): edit_deal(rig, deal_id, column) for deal_id, column in zip(deals, FIELDS, strict=False)
-    }
+    shown = {(deal_id, column): edit_deal(rig, deal_id, column) for deal_id, column in zip(deals, FIELDS, strict=False)}
     moved, sourced, closed = deals[5:8]
     rig.place([moved], "Onboarding", "Kick-off call")
     rig.highlevel.person_edit(sourced, source="Trade fair")
@@ -83,7 +81,12 @@ def test_a_contacts_edits_reach_every_row_of_that_contact(rig: Desk) -> None:
     contact_id = rig.read(deals[0], "contactId")
     own = [deal["id"] for deal in rig.deals() if deal["contactId"] == contact_id]
     rig.highlevel.person_edit_contact(
-        contact_id, firstName="Renamed", lastName="Person", email="r@mail.example", phone="+12125550777", companyName="R Co"
+        contact_id,
+        firstName="Renamed",
+        lastName="Person",
+        email="r@mail.example",
+        phone="+12125550777",
+        companyName="R Co",
     )
     columns = ("Contact", "Email", "Phone", "Company")
     rig.expect(cells=[(deal_id, column) for deal_id in own for column in columns])
@@ -229,8 +232,8 @@ def test_status_and_stage_have_clocks_of_their_own(rig: Desk) -> None:
 
 
 def test_an_own_write_does_not_make_a_persons_edit_younger(rig: Desk) -> None:
-    """The stamp that syncd's own PUT set dates no edit: the person's edit before it does. Here the owner waited, and the
-    row's edit, later than the deal's and before that PUT, was seen after it."""
+    """The stamp that syncd's own PUT set dates no edit: the person's edit before it does. Here the owner waited, and
+    the row's edit, later than the deal's and before that PUT, was seen after it."""
     deal_id = rig.fill()[0]
     users = rig.highlevel.users
     rig.type(deal_id, Owner="Nobody")
