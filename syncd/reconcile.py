@@ -132,8 +132,8 @@ class PassResult:
             for name in self.gone_columns
         ]
         computed = [
-            f"The column “{name}” is computed, so it cannot be written and is not synced. Use a plain column, or set its "
-            "direction to to_crm or off."
+            f"The column “{name}” is computed, so it cannot be written and is not synced. Use a plain column, "
+            "or set its direction to to_crm or off."
             for name in self.computed_columns
         ]
         return [*self.tally.refusals, *self.tally.suspended, *gone, *computed]
