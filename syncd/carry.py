@@ -16,7 +16,7 @@ from itertools import islice
 
 from syncd.fields import NEVER_BLANK, OWN_CLOCK
 from syncd.judge import Change, ChangeKind, Ground, read_raw, same_raw, write_raw
-from syncd.model import ABSENT, Agreed, Link, Raw, Record, Side, Value, pack, packed_shadow
+from syncd.model import ABSENT, Agreed, Link, LinkState, Raw, Record, Side, Value, pack, packed_shadow
 from syncd.plan import OWN_STAMPS_KEPT, NewRow, Update, fingerprint
 from syncd.sides import Lost, NewRecord, Patch, Question, ReadResult, RecordSide, Refused, WriteResult, Written
 from syncd.store import ChangeLine, RefusedWrite, Store, Write, change_line
@@ -462,6 +462,7 @@ def _write_rows(work: Work, side: RecordSide, batch: Sequence[NewRow]) -> list[N
             ids.append(work.store.intend(work.pass_id, now, side.side, "create", row.deal, "", row.title, lines))
     records = [NewRecord(row.deal, {index: planned[2] for index, planned in row.values.items()}) for row in batch]
     results = side.create(records)
+    made: list[tuple[int, Link]] = []
     for write_id, row, result in zip(ids, batch, results, strict=True):
         if isinstance(result, Lost):
             continue
@@ -469,8 +470,8 @@ def _write_rows(work: Work, side: RecordSide, batch: Sequence[NewRow]) -> list[N
             refuse(work, side.side, write_id, Update(Side.TABLE, row.deal, "", row.title, ()), result, making=True)
             continue
         values = {index: (value, crm_raw) for index, (value, crm_raw, _) in row.values.items()}
-        _link_row(work, write_id, row.deal, row.title, row.stamp, values, result.record)
-        work.tally.created[side.side] += 1
+        made.append((write_id, _row_link(work, row.deal, row.title, row.stamp, values, result.record)))
+    _acknowledge_rows(work, made)
     return [row for row, result in zip(batch, results, strict=True) if isinstance(result, Refused)]
 
 
@@ -478,16 +479,24 @@ def _without(row: NewRow, suspended: set[int]) -> NewRow:
     return replace(row, values={index: planned for index, planned in row.values.items() if index not in suspended})
 
 
-def _link_row(
+def _acknowledge_rows(work: Work, made: Sequence[tuple[int, Link]]) -> None:
+    """Links rows that now exist: their shadows, in one transaction with the ends of their intents."""
+    with work.store.tx():
+        work.store.put_links([link for _, link in made])
+        for write_id, link in made:
+            work.store.end(write_id, work.clock(), "done", row=link.row)
+    work.tally.created[Side.TABLE] += len(made)
+
+
+def _row_link(
     work: Work,
-    write_id: int,
     deal: str,
     title: str,
     stamp: float | None,
     values: Mapping[int, tuple[Value, Raw]],
     record: Record,
-) -> None:
-    """Links a row that now exists: its shadow is what was written, in one transaction with the end of the intent."""
+) -> Link:
+    """The link of a row that now exists; its shadow is what was written."""
     agreed = {}
     for index, name in enumerate(work.names):
         codec = work.ground.codecs[index]
@@ -502,10 +511,8 @@ def _link_row(
     known = work.store.link(deal)
     now = work.clock()
     link = known or Link(deal, record.id, seen=stamp, seen_at=now, foreign=stamp)
-    link = replace(link, row=record.id, title=title, crm_raw=crm, table_raw=table, values=texts)
-    with work.store.tx():
-        work.store.put_links([link])
-        work.store.end(write_id, now, "done", row=record.id)
+    state = LinkState.BOTH
+    return replace(link, row=record.id, state=state, title=title, crm_raw=crm, table_raw=table, values=texts)
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
@@ -578,8 +585,7 @@ def _settle_create(work: Work, write: Write) -> bool:
     values = {
         work.names.index(line.field): (line.new, line.source_raw) for line in write.changes if line.field in work.names
     }
-    _link_row(work, write.id, write.deal, write.title, None, values, found[0])
-    work.tally.created[Side.TABLE] += 1
+    _acknowledge_rows(work, [(write.id, _row_link(work, write.deal, write.title, None, values, found[0]))])
     return True
 
 
@@ -607,7 +613,8 @@ def _settle_update(work: Work, write: Write) -> bool:
         pairs.append((change, (raw, line.source_raw) if write.side is Side.CRM else (line.source_raw, raw)))
     link = with_agreed(work, link, pairs)
     if write.side is Side.CRM and "done" in states.values():
-        link = own_write(link, found, [change.index for change, _ in pairs], work.clock())
+        if not any(_explained(work, write, line, found) for line in write.changes):  # else the stamp is a person's
+            link = own_write(link, found, [change.index for change, _ in pairs], work.clock())
     state = "taken" if "taken" in states.values() else ("done" if pairs or not states else "not_done")
     with work.store.tx():
         work.store.put_links([link])

@@ -53,6 +53,7 @@ class Team:
     def __init__(self, sandbox: Sandbox, seed: int) -> None:
         self.sandbox = sandbox
         self.random = random.Random(seed)
+        self.table_next = True
 
     def edit(self, busy: set[str]) -> Edit | None:
         """Makes an edit as a person; None where the deal drawn is still on its way."""
@@ -66,7 +67,8 @@ class Team:
             return None
         kinds = (self._stage, self._status, self._value, self._name, self._owner)
         make = self.random.choice(kinds)
-        in_table = self.random.random() < 0.5
+        in_table = self.table_next
+        self.table_next = not in_table  # both sides take turns, however short the demo is
         what, arrived = make(deal, row, in_table)
         where = "Airtable" if in_table else "HighLevel"
         who = self.random.choice(TEAM)

@@ -67,6 +67,7 @@ class Connection:
             self.pair.read_lag,
             stopping=self.stop.is_set,
             progress=progress,
+            parallel=True,
         )
 
     def run_pass(self, progress: Progress) -> PassResult:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,6 +42,7 @@ class Pair:
     clock: Callable[[], float] = time.time
     stopping: Callable[[], bool] = lambda: False
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
+    parallel: bool = False  # whether both sides may be swept at once, in two threads; the simulation has one
 
 
 @dataclass(slots=True)
@@ -248,12 +250,24 @@ def forget_fields(pair: Pair, names: Sequence[str]) -> None:
     pair.store.put_links(links)
 
 
+def sweep_both(pair: Pair) -> tuple[dict[str, Record], dict[str, Record]]:
+    """Every record of both sides, by id; at the same time where the pair allows it, since most of it is waiting."""
+
+    def swept(side: CrmSide | TableSide) -> dict[str, Record]:
+        return {record.id: record for record in side.sweep()}
+
+    pair.progress(f"reading {pair.crm.label} and {pair.table.label}", 0, 0)
+    if not pair.parallel:
+        return swept(pair.crm), swept(pair.table)
+    with ThreadPoolExecutor(1, thread_name_prefix="sweep") as executor:
+        crm = executor.submit(swept, pair.crm)
+        table = swept(pair.table)
+        return crm.result(), table
+
+
 def look(pair: Pair, opened: Opened, *, busy: frozenset[str] = frozenset()) -> Look:
     """Sweeps both sides, plans, asks what the plan needs to know, and plans again until nothing is left to ask."""
-    pair.progress(f"reading {pair.crm.label}", 0, 0)
-    crm = {record.id: record for record in pair.crm.sweep()}
-    pair.progress(f"reading {pair.table.label}", 0, 0)
-    table = {record.id: record for record in pair.table.sweep()}
+    crm, table = sweep_both(pair)
     store, now = pair.store, pair.clock()
     labels = label_text(opened.vocabulary)
     offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}

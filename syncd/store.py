@@ -230,12 +230,15 @@ class Store:
 
     def links(self) -> dict[str, Link]:
         """Every link of the pair, by deal."""
-        rows = self._rows(
-            "SELECT deal, row_id, state, title, seen, seen_at, own, foreign_stamp, crm_raw, table_raw, agreed "
-            "FROM links WHERE pair = ?",
-            self.pair,
-        )
-        return {row[0]: _link(row) for row in rows}
+        try:
+            rows = self.connection.execute(
+                "SELECT deal, row_id, state, title, seen, seen_at, own, foreign_stamp, crm_raw, table_raw, agreed "
+                "FROM links WHERE pair = ?",
+                (self.pair,),
+            )
+            return {row[0]: _link(row) for row in rows}  # one by one: there may be many
+        except sqlite3.Error as error:
+            raise StoreFailed(f"The state database {self.path} failed: {error}.") from error
 
     def link(self, deal: str) -> Link | None:
         """One link."""

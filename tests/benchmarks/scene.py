@@ -85,7 +85,12 @@ def opened(environment: Mapping[str, str], folder: Path) -> Iterator[Scene]:
     )
     try:
         pair = Pair(
-            settings.name, settings.fields(), HighLevelSide(client, settings.fields(), crm.pipelines), table, store
+            settings.name,
+            settings.fields(),
+            HighLevelSide(client, settings.fields(), crm.pipelines),
+            table,
+            store,
+            parallel=True,  # as syncd.pairs makes it
         )
         schema = table.schema()
         columns = list(dict.fromkeys(column.id for column in schema.columns.values()))
