@@ -612,9 +612,9 @@ def _settle_update(work: Work, write: Write) -> bool:
         change = Change(index, write.side, None, line.new, ChangeKind(line.kind), line.why, None, None)
         pairs.append((change, (raw, line.source_raw) if write.side is Side.CRM else (line.source_raw, raw)))
     link = with_agreed(work, link, pairs)
-    if write.side is Side.CRM and "done" in states.values():
-        if not any(_explained(work, write, line, found) for line in write.changes):  # else the stamp is a person's
-            link = own_write(link, found, [change.index for change, _ in pairs], work.clock())
+    edited = any(_explained(work, write, line, found) for line in write.changes)  # then the stamp is a person's
+    if write.side is Side.CRM and "done" in states.values() and not edited:
+        link = own_write(link, found, [change.index for change, _ in pairs], work.clock())
     state = "taken" if "taken" in states.values() else ("done" if pairs or not states else "not_done")
     with work.store.tx():
         work.store.put_links([link])
