@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,13 @@ def test_an_idle_pass_costs_its_pages_and_the_names(sandbox: Sandbox, scene: Sce
     scene.run()
     for _ in range(3):  # the third is as cheap as the first
         assert calls_of(sandbox, scene) == Calls(crm_reads=5, crm_writes=0, table_reads=4, table_writes=0)
+
+
+@pytest.mark.parametrize("deals", [100, 200, 1_000])
+def test_a_sweep_costs_at_most_four_calls_more_than_its_pages(deals: int, tmp_path: Path) -> None:
+    with unlimited_sandbox(deals) as sandbox, opened(sandbox.environment(), tmp_path) as scene:
+        for _ in range(2):
+            before = scene.pair.crm.calls
+            scene.pair.crm.schema()
+            assert len(list(scene.pair.crm.sweep())) == deals
+            assert scene.pair.crm.calls - before <= ceil(deals / 100) + 4

@@ -6,6 +6,7 @@ The random kills come one after the other on the same state folder, so that reco
 from __future__ import annotations
 
 import random
+import socket
 import subprocess
 import time
 from collections import Counter
@@ -124,6 +125,26 @@ def killed_at(
         wait_for(lambda: process.poll() is not None, "the pass is killed", seconds=60.0)
         assert process.returncode == -9
     assert stands.times == 0
+
+
+def test_request_without_its_body_is_no_request(rig: Desk) -> None:
+    """What a client that is killed between head and body leaves behind: no server acts on it, nor may the sandbox."""
+    deal = ids(rig)[0]
+    before = rig.highlevel.deal(deal)
+    head = [
+        f"PUT /opportunities/{deal} HTTP/1.1",
+        "Host: 127.0.0.1",
+        f"Authorization: Bearer {rig.highlevel.token}",
+        "Version: 2021-07-28",
+        "Content-Type: application/json",
+        "Content-Length: 20",
+    ]
+    with socket.create_connection(("127.0.0.1", rig.sandbox.served_crm.port)) as connection:
+        connection.sendall("\r\n".join([*head, "", ""]).encode())
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(100) == b""
+    assert rig.highlevel.deal(deal) == before
+    assert rig.crm_writes() == []
 
 
 def test_killed_at_a_new_row(tmp_path: Path) -> None:
