@@ -520,7 +520,7 @@ def _onward(page: SearchPage) -> Cursor | None:
 def _hurries(walk: _Walk, count: int, limit: int) -> bool:
     """Whether this boundary goes without the overlap: pages that overlap by a row would take more than two pages beyond
     the least. What may be skipped here the total shows, and it is looked for."""
-    if walk.total is None or count < 2:
+    if walk.total is None or not 2 <= count < 10:
         return False
     left_pages = math.ceil(walk.total / limit) + 2 - count
     return math.ceil(walk.short / (limit - 1)) > left_pages
