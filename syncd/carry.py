@@ -550,22 +550,31 @@ def carry_messages(work: Work, messages: Mapping[str, str], before: Mapping[str,
 
 def settle(work: Work) -> list[Write]:
     """Settles intents without an end by reading their targets (SPEC §3.3); returns those that are still open."""
+    writes = work.store.open_writes()
+    found: dict[tuple[Side, str], ReadResult] = {}
+    for side in Side:
+        ids = {_target_id(write) for write in writes if write.side is side and write.action != "create"}
+        read = work.sides[side].read(sorted(ids), needed=()) if ids else {}
+        found.update({(side, id): result for id, result in read.items()})
     left = []
-    for write in work.store.open_writes():
-        if write.action == "message":
-            settled = _settle_message(work, write)
-        elif write.action == "create":
+    for write in writes:
+        if write.action == "create":
             settled = _settle_create(work, write)
+        elif write.action == "message":
+            settled = _settle_message(work, write, found[write.side, _target_id(write)])
         else:
-            settled = _settle_update(work, write)
+            settled = _settle_update(work, write, found[write.side, _target_id(write)])
         if not settled:
             left.append(write)
     return left
 
 
-def _settle_message(work: Work, write: Write) -> bool:
+def _target_id(write: Write) -> str:
+    return write.deal if write.side is Side.CRM else write.row
+
+
+def _settle_message(work: Work, write: Write, found: ReadResult) -> bool:
     """A Sync cell is derived anew by every plan: which text stands there is all that has to be known."""
-    found = work.sides[Side.TABLE].read([write.row])[write.row]
     with work.store.tx():
         if isinstance(found, Record) and found.message is not None:
             work.store.put_messages({write.row: found.message})
@@ -589,10 +598,7 @@ def _settle_create(work: Work, write: Write) -> bool:
     return True
 
 
-def _settle_update(work: Work, write: Write) -> bool:
-    side = work.sides[write.side]
-    target_id = write.deal if write.side is Side.CRM else write.row
-    found = side.read([target_id], needed=())[target_id]
+def _settle_update(work: Work, write: Write, found: ReadResult) -> bool:
     link = work.store.link(write.deal)
     if found is ABSENT or link is None:
         with work.store.tx():
@@ -659,7 +665,8 @@ def _edited_since(work: Work, write: Write, line: ChangeLine, found: Record) -> 
         return clock > line.target_clock and not _explained(work, write, line, found)
     if clock is not None:
         return clock + work.ground.offset(write.side) >= write.at
-    # A table's clock counts whole seconds: an edit within the second before the intent may be one after it.
-    question = Question(found.id, index, round(write.at - 1.0, 3))
+    # A table's clock counts whole seconds, rounded down: what it shows as later than the intent is later. Nobody types
+    # the old value again within that very second.
+    question = Question(found.id, index, round(write.at, 3))
     answer = work.sides[write.side].edited([question]).get(question)
-    return answer is not None and answer.low > write.at - 1.0
+    return answer is not None and answer.low > question.instant

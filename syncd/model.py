@@ -141,7 +141,10 @@ class Link:
         crm: dict[str, Any] = json.loads(self.crm_raw)
         table: dict[str, Any] = json.loads(self.table_raw)
         values: dict[str, Any] = json.loads(self.values)
-        return {name: Agreed(value, crm.get(name), table.get(name), label) for name, (value, label) in values.items()}
+        return {
+            name: Agreed(value, crm.get(name), table.get(name), label[0] if label else value or "")
+            for name, (value, *label) in values.items()
+        }
 
 
 def packed_shadow(agreed: Mapping[str, Agreed], names: Sequence[str]) -> tuple[str, str, str]:
@@ -151,7 +154,11 @@ def packed_shadow(agreed: Mapping[str, Agreed], names: Sequence[str]) -> tuple[s
     """
     kept = [name for name in names if name in agreed]
     kept += [name for name in agreed if name not in kept]
-    values = {name: [agreed[name].value, agreed[name].label] for name in kept}
+    # The label stands there only where it is another text than the value: most are not, and there are many links.
+    values = {
+        name: [one.value] if one.label == (one.value or "") else [one.value, one.label]
+        for name, one in ((name, agreed[name]) for name in kept)
+    }
     return (
         pack(kept, [agreed[name].crm for name in kept]),
         pack(kept, [agreed[name].table for name in kept]),

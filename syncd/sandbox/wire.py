@@ -200,12 +200,16 @@ def serve(service: Service, *, port: int = 0, clock: Callable[[], float] = time.
         def _run(self) -> None:
             parts = urlsplit(self.path)
             length = int(self.headers.get("content-length") or 0)
+            body = self.rfile.read(length) if length else b""
+            if len(body) < length:
+                self.close_connection = True  # the client died in mid-request: it is no request
+                return
             request = Request(
                 self.command,
                 unquote(parts.path),
                 tuple(parse_qsl(parts.query, keep_blank_values=True)),
                 {name.lower(): value for name, value in self.headers.items()},
-                self.rfile.read(length) if length else b"",
+                body,
             )
             answer = service.handle(request)
             if answer.cut:
