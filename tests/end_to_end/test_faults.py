@@ -107,9 +107,7 @@ def test_lost_answers_to_cells(tmp_path: Path) -> None:
 def test_lost_answer_to_a_cell_that_syncd_wrote_a_moment_ago(tmp_path: Path) -> None:
     """The cell's modified time is that of syncd's own write right before: it shows no person's edit."""
     with Desk(tmp_path, deals=2) as rig:
-        rig.later(3.0)  # so that the fill is as late as the next pass, which takes a second to start
-        fill_here(rig)
-        rig.later(-3.0)
+        fill_here(rig)  # in the same second as the pass below
         deal = ids(rig)[0]
         rig.highlevel.person_edit(deal, name="Renamed at once")
         lose(rig.sandbox.table_http, "PATCH", "/v0/", lambda: None, effect=False)
