@@ -12,13 +12,25 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 
 from syncd.fields import NEVER_BLANK, OWN_CLOCK
 from syncd.judge import Change, ChangeKind, Ground, read_raw, same_raw, write_raw
 from syncd.model import ABSENT, Agreed, Link, LinkState, Raw, Record, Side, Value, pack, packed_shadow
 from syncd.plan import OWN_STAMPS_KEPT, NewRow, Update, fingerprint
-from syncd.sides import Lost, NewRecord, Patch, Question, ReadResult, RecordSide, Refused, WriteResult, Written
+from syncd.sides import (
+    Lost,
+    NewRecord,
+    Patch,
+    Question,
+    ReadResult,
+    RecordSide,
+    Refused,
+    SideDown,
+    WriteResult,
+    Written,
+)
 from syncd.store import ChangeLine, RefusedWrite, Store, Write, change_line
 from syncd.values import Codec, MoneyCodec, StageCodec, folded
 
@@ -282,10 +294,21 @@ def _write_once(work: Work, side: RecordSide, ready: Sequence[Ready]) -> list[Re
         )
         for r in ready
     ]
-    results = side.write(patches)
+    results = _sent(work, ids, lambda: side.write(patches))
     for write_id, item, result in zip(ids, ready, results, strict=True):
         finish_update(work, side, write_id, item, result)
     return [item for item, result in zip(ready, results, strict=True) if isinstance(result, Refused)]
+
+
+def _sent(work: Work, ids: Sequence[int], send: Callable[[], list[WriteResult]]) -> list[WriteResult]:
+    """What `send` returns. A side that is down says so before anything was sent (sides.py), so its intents end here."""
+    try:
+        return send()
+    except SideDown as error:
+        with work.store.tx():
+            for write_id in ids:
+                work.store.end(write_id, work.clock(), "not_done", note=str(error))
+        raise
 
 
 def finish_update(work: Work, side: RecordSide, write_id: int, item: Ready, result: WriteResult) -> None:
@@ -461,7 +484,7 @@ def _write_rows(work: Work, side: RecordSide, batch: Sequence[NewRow]) -> list[N
             ]
             ids.append(work.store.intend(work.pass_id, now, side.side, "create", row.deal, "", row.title, lines))
     records = [NewRecord(row.deal, {index: planned[2] for index, planned in row.values.items()}) for row in batch]
-    results = side.create(records)
+    results = _sent(work, ids, lambda: side.create(records))
     made: list[tuple[int, Link]] = []
     for write_id, row, result in zip(ids, batch, results, strict=True):
         if isinstance(result, Lost):
@@ -536,7 +559,8 @@ def carry_messages(work: Work, messages: Mapping[str, str], before: Mapping[str,
                     "sync", old or None, message or None, old, message, "message", "what to know of this row"
                 )
                 ids.append(work.store.intend(work.pass_id, now, side.side, "message", "", row, "", [line]))
-        results = side.write([Patch(row, {}, message=message) for row, message in batch])
+        patches = [Patch(row, {}, message=message) for row, message in batch]
+        results = _sent(work, ids, partial(side.write, patches))
         written = {row: text for (row, text), r in zip(batch, results, strict=True) if isinstance(r, Written)}
         with work.store.tx():
             work.store.put_messages(written)

@@ -154,7 +154,10 @@ class TableSchema:
 
 
 class RecordSide(Protocol):
-    """The verbs of a side. All may raise `SideDown` or `Misconfigured`; none raises for a single record."""
+    """The verbs of a side. All may raise `SideDown` or `Misconfigured`; none raises for a single record.
+
+    A write that raises was not sent, or was refused as a whole: nothing happened. What may have happened is `Lost`.
+    """
 
     side: Side
     label: str  # as people know it: "HighLevel", "Airtable"
