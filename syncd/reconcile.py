@@ -216,9 +216,21 @@ class Opened:
     computed: tuple[str, ...] = ()
 
 
+def schemas(pair: Pair, known: Mapping[str, str]) -> tuple[TableSchema, Vocabulary | None]:
+    """The table's schema and, where both may be read at once and the columns are known from before, the CRM's names."""
+    if not pair.parallel or not known:
+        return pair.table.schema(), None
+    pair.crm.use([f for f in pair.fields if f.name in known])
+    with ThreadPoolExecutor(1, thread_name_prefix="schema") as executor:
+        names = executor.submit(pair.crm.schema)
+        schema = pair.table.schema()
+        return schema, names.result()
+
+
 def open_pair(pair: Pair, *, keep: bool) -> Opened:
     """Reads both schemas (one or two calls a side) and says which fields can be synced. `keep` remembers column ids."""
-    schema = pair.table.schema()
+    known: Mapping[str, str] = pair.store.fact("columns") or {}
+    schema, early = schemas(pair, known)
     gone = gone_columns(pair, schema)
     fields = active_fields(pair.fields, schema)
     missing = [name for name in REQUIRED if name not in {f.name for f in fields}]
@@ -227,14 +239,14 @@ def open_pair(pair: Pair, *, keep: bool) -> Opened:
         why = f"these are computed: {', '.join(computed)}" if computed else "it has none"
         raise Misconfigured(f"The table needs a plain column for {', '.join(missing)}; {why}.")
     if keep:
-        before: Mapping[str, str] = pair.store.fact("columns") or {}
         now = {name: column.id for name, column in schema.columns.items()}
-        forget_fields(pair, [f.name for f in fields if before.get(f.name, now[f.name]) != now[f.name]])
-        pair.store.set_fact("columns", {**before, **now})
+        forget_fields(pair, [f.name for f in fields if known.get(f.name, now[f.name]) != now[f.name]])
+        pair.store.set_fact("columns", {**known, **now})
     names = names_first_met(pair, schema, keep=keep)
     pair.crm.use(fields)
     pair.table.use(fields)
-    vocabulary = pair.crm.schema()
+    users_read = "owner" in known or not any(f.name == "owner" for f in fields)
+    vocabulary = early if early is not None and users_read else pair.crm.schema()
     return Opened(make_ground(pair, fields, vocabulary, schema, names), vocabulary, schema, names, gone, computed)
 
 

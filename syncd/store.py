@@ -205,6 +205,15 @@ class Store:
                     f"The state database {self.path} failed: {error}. Nothing more was written."
                 ) from error
 
+    @contextmanager
+    def _unhurried(self) -> Iterator[None]:
+        """Commits that need not reach the disk at once: a power cut may lose that a pass was there, nothing else."""
+        self._rows("PRAGMA synchronous=NORMAL")
+        try:
+            yield
+        finally:
+            self._rows("PRAGMA synchronous=FULL")
+
     def _rows(self, sql: str, *values: object) -> list[Any]:
         try:
             return list(self.connection.execute(sql, values).fetchall())
@@ -404,7 +413,7 @@ class Store:
 
     def begin_pass(self, at: float) -> int:
         """Notes that a pass began and returns its number."""
-        with self.tx():
+        with self._unhurried(), self.tx():
             cursor = self.connection.execute(
                 "INSERT INTO passes (pair, started, ended, report, error) VALUES (?, ?, NULL, '{}', '')",
                 (self.pair, at),
@@ -413,7 +422,7 @@ class Store:
 
     def end_pass(self, pass_id: int, at: float, report: Mapping[str, Any], error: str) -> None:
         """Notes how a pass ended; old passes beyond the last 1,000 are forgotten."""
-        with self.tx():
+        with self._unhurried(), self.tx():
             self.connection.execute(
                 "UPDATE passes SET ended = ?, report = ?, error = ? WHERE id = ?",
                 (at, json.dumps(report, ensure_ascii=False), error, pass_id),

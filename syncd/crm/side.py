@@ -56,6 +56,7 @@ _T = TypeVar("_T")
 
 SECOND_WALK_PAGE: Final = 73  # shares few multiples with PAGE, so the boundaries of a second walk fall elsewhere
 CONTACTS_ASKED_AT_MOST: Final = 20
+HURRIES_UP_TO_PAGES: Final = 205  # beyond, too many boundaries would have to go without the overlap
 FUTILE_SWEEPS: Final = 10  # for so many sweeps a total that no search could explain is not searched for again
 
 # What ends a pass: every other request would be refused alike.
@@ -520,7 +521,7 @@ def _onward(page: SearchPage) -> Cursor | None:
 def _hurries(walk: _Walk, count: int, limit: int) -> bool:
     """Whether this boundary goes without the overlap: pages that overlap by a row would take more than two pages beyond
     the least. What may be skipped here the total shows, and it is looked for."""
-    if walk.total is None or not 2 <= count < 10:
+    if walk.total is None or count < 2 or walk.total > HURRIES_UP_TO_PAGES * limit:
         return False
     left_pages = math.ceil(walk.total / limit) + 2 - count
     return math.ceil(walk.short / (limit - 1)) > left_pages
