@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -262,6 +265,27 @@ def forget_fields(pair: Pair, names: Sequence[str]) -> None:
     pair.store.put_links(links)
 
 
+_waiting = 0
+_waiting_lock = threading.Lock()
+
+
+@contextmanager
+def rubbish_waits() -> Iterator[None]:
+    """Cyclic rubbish is not looked for meanwhile. A sweep makes hundreds of thousands of objects, none of them rubbish
+    and none in a cycle; looking at all of them again and again was a quarter of a pass's CPU (tests/benchmarks)."""
+    global _waiting
+    with _waiting_lock:
+        _waiting += 1
+        gc.disable()
+    try:
+        yield
+    finally:
+        with _waiting_lock:
+            _waiting -= 1
+            if not _waiting:
+                gc.enable()
+
+
 def sweep_both(pair: Pair) -> tuple[dict[str, Record], dict[str, Record]]:
     """Every record of both sides, by id; at the same time where the pair allows it, since most of it is waiting."""
 
@@ -279,6 +303,11 @@ def sweep_both(pair: Pair) -> tuple[dict[str, Record], dict[str, Record]]:
 
 def look(pair: Pair, opened: Opened, *, busy: frozenset[str] = frozenset()) -> Look:
     """Sweeps both sides, plans, asks what the plan needs to know, and plans again until nothing is left to ask."""
+    with rubbish_waits():
+        return _looked(pair, opened, busy)
+
+
+def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
     crm, table = sweep_both(pair)
     store, now = pair.store, pair.clock()
     labels = label_text(opened.vocabulary)
