@@ -265,25 +265,29 @@ def forget_fields(pair: Pair, names: Sequence[str]) -> None:
     pair.store.put_links(links)
 
 
+SELDOM = (50_000, 1_000, 1_000)
 _waiting = 0
+_usual_threshold = gc.get_threshold()
 _waiting_lock = threading.Lock()
 
 
 @contextmanager
 def rubbish_waits() -> Iterator[None]:
-    """Cyclic rubbish is not looked for meanwhile. A sweep makes hundreds of thousands of objects, none of them rubbish
-    and none in a cycle; looking at all of them again and again was a quarter of a pass's CPU (tests/benchmarks)."""
-    global _waiting
+    """Cyclic rubbish is seldom looked for meanwhile, and among new objects only. A sweep makes hundreds of thousands of
+    objects that stay; looking at all of them again and again was a quarter of a pass's CPU (tests/benchmarks)."""
+    global _waiting, _usual_threshold
     with _waiting_lock:
+        if not _waiting:
+            _usual_threshold = gc.get_threshold()
+            gc.set_threshold(*SELDOM)
         _waiting += 1
-        gc.disable()
     try:
         yield
     finally:
         with _waiting_lock:
             _waiting -= 1
             if not _waiting:
-                gc.enable()
+                gc.set_threshold(*_usual_threshold)
 
 
 def sweep_both(pair: Pair) -> tuple[dict[str, Record], dict[str, Record]]:
