@@ -12,7 +12,7 @@ pin() { # PURPOSE FILE OPTIONS...
     purpose=$1 file=$2
     shift 2
     "$uv" pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-        --no-emit-index-url --no-emit-find-links --no-config "$@" pyproject.toml -o "$file.new"
+        --no-config "$@" pyproject.toml -o "$file.new"
     { printf '%s\n' "$header" | sed "s/PURPOSE/$purpose/"; cat "$file.new"; } > "$file"
     rm "$file.new"
 }
