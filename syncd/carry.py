@@ -227,8 +227,7 @@ def with_agreed(work: Work, link: Link, changes: Sequence[tuple[Change, tuple[Ra
         if name in NEVER_BLANK and codec.has_gap(table_raw):
             table_raw = None  # a cell is still blank: this raw value must not count as unchanged, it is filled next
         agreed[name] = Agreed(change.new, crm_raw, table_raw, codec.show(change.new))
-    crm, table, values = packed_shadow(agreed, work.names)
-    return replace(link, crm_raw=crm, table_raw=table, values=values)
+    return replace(link, shadow=packed_shadow(agreed, work.names))
 
 
 # --- writing updates -------------------------------------------------------------------------------------------------
@@ -530,12 +529,11 @@ def _row_link(
         elif not codec.is_blank(raw):
             continue  # nothing was written here, so nothing was agreed on
         agreed[name] = Agreed(value, crm_raw, raw, codec.show(value))
-    crm, table, texts = packed_shadow(agreed, work.names)
     known = work.store.link(deal)
     now = work.clock()
     link = known or Link(deal, record.id, seen=stamp, seen_at=now, foreign=stamp)
     state = LinkState.BOTH
-    return replace(link, row=record.id, state=state, title=title, crm_raw=crm, table_raw=table, values=texts)
+    return replace(link, row=record.id, state=state, title=title, shadow=packed_shadow(agreed, work.names))
 
 
 # --- messages --------------------------------------------------------------------------------------------------------

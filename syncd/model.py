@@ -11,7 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Any, Final, TypeAlias
+from hashlib import blake2b
+from typing import Any, Final, Protocol, TypeAlias
 
 Value: TypeAlias = str | None
 Raw: TypeAlias = "str | int | float | bool | list[Raw] | None"
@@ -91,6 +92,11 @@ def pack(names: Sequence[str], raw: Sequence[Raw]) -> str:
     return _encoded(dict(zip(names, raw, strict=True)))
 
 
+def print_of(packed: str) -> bytes:
+    """A fingerprint of a packed text: equal for equal texts, and for no others that will ever be met (128 bits)."""
+    return blake2b(packed.encode(), digest_size=16).digest()
+
+
 @dataclass(frozen=True, slots=True)
 class Agreed:
     """The shadow of one field (SPEC §1): ONE value, the last that both sides were known to hold; beside it what each
@@ -107,6 +113,53 @@ class Agreed:
         return self.crm if side is Side.CRM else self.table
 
 
+class Shadow(Protocol):
+    """The shadow of a link: cheap to compare with what was observed, unpacked only where something differs."""
+
+    @property
+    def crm_print(self) -> bytes:
+        """Fingerprint of what the CRM showed, as `pack` wrote it."""
+
+    @property
+    def table_print(self) -> bytes:
+        """Likewise of what the table showed."""
+
+    def agreed(self) -> dict[str, Agreed]:
+        """The shadow by field name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedShadow:
+    """A shadow as it is stored: three texts, keyed by field (see `packed_shadow`)."""
+
+    crm_raw: str = "{}"
+    table_raw: str = "{}"
+    values: str = "{}"
+
+    @property
+    def crm_print(self) -> bytes:
+        """See `Shadow`."""
+        return print_of(self.crm_raw)
+
+    @property
+    def table_print(self) -> bytes:
+        """See `Shadow`."""
+        return print_of(self.table_raw)
+
+    def agreed(self) -> dict[str, Agreed]:
+        """See `Shadow`."""
+        crm: dict[str, Any] = json.loads(self.crm_raw)
+        table: dict[str, Any] = json.loads(self.table_raw)
+        values: dict[str, Any] = json.loads(self.values)
+        return {
+            name: Agreed(value, crm.get(name), table.get(name), label[0] if label else value or "")
+            for name, (value, *label) in values.items()
+        }
+
+
+NO_SHADOW: Final = PackedShadow()
+
+
 class LinkState(StrEnum):
     """What is known of a link's two records."""
 
@@ -117,7 +170,7 @@ class LinkState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One deal and one row (SPEC §1), with the shadow in packed form.
+    """One deal and one row (SPEC §1), with their shadow.
 
     `seen` is the newest stamp seen of the deal (its server's clock) and `seen_at` when (our clock); `own` holds the
     stamps that our own writes set, which date no person's edit, and `foreign` the newest stamp that is none of them
@@ -132,23 +185,15 @@ class Link:
     seen_at: float = 0.0
     own: tuple[float, ...] = ()
     foreign: float | None = None
-    crm_raw: str = "{}"
-    table_raw: str = "{}"
-    values: str = "{}"
+    shadow: Shadow = NO_SHADOW
 
     def agreed(self) -> dict[str, Agreed]:
         """The shadow by field name."""
-        crm: dict[str, Any] = json.loads(self.crm_raw)
-        table: dict[str, Any] = json.loads(self.table_raw)
-        values: dict[str, Any] = json.loads(self.values)
-        return {
-            name: Agreed(value, crm.get(name), table.get(name), label[0] if label else value or "")
-            for name, (value, *label) in values.items()
-        }
+        return self.shadow.agreed()
 
 
-def packed_shadow(agreed: Mapping[str, Agreed], names: Sequence[str]) -> tuple[str, str, str]:
-    """`agreed` as the three texts of a `Link`: the CRM's raw values, the table's, and values with labels.
+def packed_shadow(agreed: Mapping[str, Agreed], names: Sequence[str]) -> PackedShadow:
+    """`agreed` as the three texts that are stored: the CRM's raw values, the table's, and values with labels.
 
     The order is that of `names`, so that an unchanged record's `pack` equals the stored text.
     """
@@ -159,7 +204,7 @@ def packed_shadow(agreed: Mapping[str, Agreed], names: Sequence[str]) -> tuple[s
         name: [one.value] if one.label == (one.value or "") else [one.value, one.label]
         for name, one in ((name, agreed[name]) for name in kept)
     }
-    return (
+    return PackedShadow(
         pack(kept, [agreed[name].crm for name in kept]),
         pack(kept, [agreed[name].table for name in kept]),
         _encoded(values),

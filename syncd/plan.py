@@ -15,7 +15,20 @@ from enum import StrEnum
 from typing import Final
 
 from syncd.judge import Change, Ground, Past, Verdict, judge, write_raw
-from syncd.model import ABSENT, Agreed, Link, LinkState, Missing, Raw, Record, Side, Value, pack, packed_shadow
+from syncd.model import (
+    ABSENT,
+    Agreed,
+    Link,
+    LinkState,
+    Missing,
+    Raw,
+    Record,
+    Side,
+    Value,
+    pack,
+    packed_shadow,
+    print_of,
+)
 from syncd.sides import Question, ReadResult, Unread
 from syncd.values import OwnerCodec, Problem, StageCodec, clipped, text
 
@@ -376,7 +389,7 @@ class _Planner:
         title = deal.title or link.title
         if link.state is not LinkState.BOTH or link.title != title:
             link = replace(link, state=LinkState.BOTH, title=title)
-        same_row = pack(self.names, row.raw) == link.table_raw and not row.lacks
+        same_row = print_of(pack(self.names, row.raw)) == link.shadow.table_print and not row.lacks
         swept = link.deal not in self.crm_reads
         stale = swept and deal.stamp is not None and link.seen is not None and deal.stamp < link.seen
         if stale and (not same_row or view.now - link.seen_at > view.read_lag_seconds):
@@ -388,7 +401,7 @@ class _Planner:
         if not stale:
             link = self.seen(link, deal)
         quiet = same_row and not view.renamed and row.partner == link.deal
-        if quiet and (stale or (pack(self.names, deal.raw) == link.crm_raw and not deal.lacks)):
+        if quiet and (stale or (print_of(pack(self.names, deal.raw)) == link.shadow.crm_print and not deal.lacks)):
             self.say(row.id, "")
             self.remember(link)
             self.judged += not stale and link.deal in view.links
@@ -421,8 +434,11 @@ class _Planner:
     def follow(self, link: Link, verdicts: list[Verdict], agreed: dict[str, Agreed], deal: Record, row: Record) -> None:
         """Turns verdicts into updates, a new shadow, questions and the row's message."""
         news = {self.names[v.index]: v.agreed for v in verdicts if v.agreed is not None}
-        crm_raw, table_raw, values = packed_shadow({**agreed, **news}, self.names)
-        self.remember(replace(link, crm_raw=crm_raw, table_raw=table_raw, values=values))
+        shadow = packed_shadow({**agreed, **news}, self.names)
+        old = link.shadow
+        if news or (shadow.crm_print, shadow.table_print) != (old.crm_print, old.table_print):
+            link = replace(link, shadow=shadow)
+        self.remember(link)
         self.questions.update(v.question for v in verdicts if v.question is not None)
         sentences = []
         for verdict in verdicts:

@@ -260,8 +260,7 @@ def forget_fields(pair: Pair, names: Sequence[str]) -> None:
     links = []
     for link in pair.store.links().values():
         agreed = {name: value for name, value in link.agreed().items() if name not in names}
-        crm_raw, table_raw, values = packed_shadow(agreed, list(agreed))
-        links.append(replace(link, crm_raw=crm_raw, table_raw=table_raw, values=values))
+        links.append(replace(link, shadow=packed_shadow(agreed, list(agreed))))
     pair.store.put_links(links)
 
 
@@ -443,7 +442,7 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
     renames = any(change.kind is ChangeKind.RENAME for update in plan.updates for change in update.changes)
     if plan.all_judged and not renames:
         pair.store.set_fact("labels", label_text(seen.vocabulary))
-    result.links = len(pair.store.links()) if plan.links or plan.new_rows or plan.forget else len(seen.view.links)
+    result.links = pair.store.count_links() if plan.links or plan.new_rows or plan.forget else len(seen.view.links)
 
 
 def remember(pair: Pair, seen: Look) -> None:

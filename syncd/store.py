@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # pysqlite3 where it is installed
 
 from syncd.judge import Change
-from syncd.model import Link, LinkState, Missing, Raw, Side, Value
+from syncd.model import NO_SHADOW, Agreed, Link, LinkState, Missing, PackedShadow, Raw, Shadow, Side, Value
 
 FILE_NAME: Final = "syncd.db"
 SCHEMA_VERSION: Final = 1
@@ -37,8 +37,9 @@ def first_schema(db: sqlite_utils.Database) -> None:
     for statement in (
         "CREATE TABLE facts (pair TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY (pair, key)) WITHOUT ROWID",
         """CREATE TABLE links (pair TEXT, deal TEXT, row_id TEXT NOT NULL, state TEXT NOT NULL, title TEXT NOT NULL,
-           seen REAL, seen_at REAL NOT NULL, own TEXT NOT NULL, foreign_stamp REAL, crm_raw TEXT NOT NULL,
-           table_raw TEXT NOT NULL, agreed TEXT NOT NULL, PRIMARY KEY (pair, deal)) WITHOUT ROWID""",
+           seen REAL, seen_at REAL NOT NULL, own TEXT NOT NULL, foreign_stamp REAL,
+           crm_print BLOB NOT NULL, table_print BLOB NOT NULL, crm_raw TEXT NOT NULL, table_raw TEXT NOT NULL,
+           agreed TEXT NOT NULL, PRIMARY KEY (pair, deal)) WITHOUT ROWID""",
         """CREATE TABLE writes (id INTEGER PRIMARY KEY, pair TEXT NOT NULL, pass_id INTEGER, at REAL NOT NULL,
            side TEXT NOT NULL, action TEXT NOT NULL, deal TEXT NOT NULL, row_id TEXT NOT NULL, title TEXT NOT NULL,
            changes TEXT NOT NULL, state TEXT NOT NULL, ended_at REAL, note TEXT NOT NULL, before TEXT NOT NULL)""",
@@ -238,61 +239,65 @@ class Store:
     # --- links ---------------------------------------------------------------------------------------------------
 
     def links(self) -> dict[str, Link]:
-        """Every link of the pair, by deal."""
+        """Every link of the pair, by deal. There may be many: their shadows are read when they are asked for."""
         try:
-            rows = self.connection.execute(
-                "SELECT deal, row_id, state, title, seen, seen_at, own, foreign_stamp, crm_raw, table_raw, agreed "
-                "FROM links WHERE pair = ?",
-                (self.pair,),
-            )
-            return {row[0]: _link(row) for row in rows}  # one by one: there may be many
+            rows = self.connection.execute(f"SELECT {_LINK} FROM links WHERE pair = ?", (self.pair,))  # noqa: S608
+            return {row[0]: _link(row, _StoredShadow(self, row[0], row[8], row[9])) for row in rows}
         except sqlite3.Error as error:
             raise StoreFailed(f"The state database {self.path} failed: {error}.") from error
 
     def link(self, deal: str) -> Link | None:
         """One link."""
         rows = self._rows(
-            "SELECT deal, row_id, state, title, seen, seen_at, own, foreign_stamp, crm_raw, table_raw, agreed "
-            "FROM links WHERE pair = ? AND deal = ?",
+            f"SELECT {_LINK}, crm_raw, table_raw, agreed FROM links WHERE pair = ? AND deal = ?",  # noqa: S608
             self.pair,
             deal,
         )
-        return _link(rows[0]) if rows else None
+        return _link(rows[0], PackedShadow(*rows[0][10:])) if rows else None
+
+    def shadow(self, deal: str) -> PackedShadow:
+        """The shadow of one link; an empty one where there is no such link."""
+        rows = self._rows("SELECT crm_raw, table_raw, agreed FROM links WHERE pair = ? AND deal = ?", self.pair, deal)
+        return PackedShadow(*rows[0]) if rows else NO_SHADOW
+
+    def count_links(self) -> int:
+        """How many links the pair has."""
+        return int(self._rows("SELECT COUNT(*) FROM links WHERE pair = ?", self.pair)[0][0])
 
     def put_links(self, links: Sequence[Link]) -> None:
         """Stores links as they are; joins the transaction that is open, if any."""
-        self._many(
-            "INSERT OR REPLACE INTO links VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    self.pair,
-                    link.deal,
-                    link.row,
-                    link.state.value,
-                    link.title,
-                    link.seen,
-                    link.seen_at,
-                    json.dumps(link.own),
-                    link.foreign,
-                    link.crm_raw,
-                    link.table_raw,
-                    link.values,
-                )
-                for link in links
-            ],
-        )
+        with self._joined():
+            self._many(
+                "UPDATE links SET row_id = ?, state = ?, title = ?, seen = ?, seen_at = ?, own = ?, foreign_stamp = ? "
+                "WHERE pair = ? AND deal = ?",
+                [(*_columns(one), self.pair, one.deal) for one in links if isinstance(one.shadow, _StoredShadow)],
+            )
+            self._many(
+                "INSERT OR REPLACE INTO links VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (self.pair, one.deal, *_columns(one), shadow.crm_print, shadow.table_print,
+                     shadow.crm_raw, shadow.table_raw, shadow.values)
+                    for one in links
+                    if isinstance(shadow := one.shadow, PackedShadow)
+                ],
+            )  # fmt: skip
 
     def forget(self, deals: Sequence[str]) -> None:
         """Forgets links whose both records are gone."""
         self._many("DELETE FROM links WHERE pair = ? AND deal = ?", [(self.pair, deal) for deal in deals])
 
-    def _many(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
-        if not rows:
-            return
+    @contextmanager
+    def _joined(self) -> Iterator[None]:
+        """The transaction that is open, or one of its own."""
         if self.connection.in_transaction:
-            self.connection.executemany(sql, rows)
+            yield
         else:
             with self.tx():
+                yield
+
+    def _many(self, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
+        if rows:
+            with self._joined():
                 self.connection.executemany(sql, rows)
 
     # --- writes: intents and history -----------------------------------------------------------------------------
@@ -451,10 +456,32 @@ class Store:
 _STATES: Final = {state.value: state for state in LinkState}  # five times as fast as calling the enum
 
 
-def _link(row: Sequence[Any]) -> Link:
-    deal, row_id, state, title, seen, seen_at, own, foreign, crm_raw, table_raw, agreed = row
+_LINK: Final = "deal, row_id, state, title, seen, seen_at, own, foreign_stamp, crm_print, table_print"
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredShadow:
+    """A shadow that is left in the database until somebody looks at it: nearly all stay there in nearly all passes."""
+
+    store: Store = field(repr=False, compare=False)
+    deal: str
+    crm_print: bytes
+    table_print: bytes
+
+    def agreed(self) -> dict[str, Agreed]:
+        """See `model.Shadow`. Raises `StoreFailed`."""
+        return self.store.shadow(self.deal).agreed()
+
+
+def _link(row: Sequence[Any], shadow: Shadow) -> Link:
+    deal, row_id, state, title, seen, seen_at, own, foreign = row[:8]
     stamps = tuple(json.loads(own)) if own != "[]" else ()
-    return Link(deal, row_id, _STATES[state], title, seen, seen_at, stamps, foreign, crm_raw, table_raw, agreed)
+    return Link(deal, row_id, _STATES[state], title, seen, seen_at, stamps, foreign, shadow)
+
+
+def _columns(link: Link) -> tuple[object, ...]:
+    own = json.dumps(link.own)
+    return link.row, link.state.value, link.title, link.seen, link.seen_at, own, link.foreign
 
 
 def _write(row: Sequence[Any]) -> Write:

@@ -78,8 +78,7 @@ class Bench:
                 value = codec.from_crm(record.raw[index])
                 assert not isinstance(value, Problem)
                 agreed[f.name] = Agreed(value, record.raw[index], cells.raw[index], codec.show(value))
-        crm, table, values = packed_shadow(agreed, FIELD_NAMES)
-        self.links[deal] = replace(known, row=row, crm_raw=crm, table_raw=table, values=values)
+        self.links[deal] = replace(known, row=row, shadow=packed_shadow(agreed, FIELD_NAMES))
 
     def view(self) -> View:
         """Both sides, swept."""

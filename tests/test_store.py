@@ -6,6 +6,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,16 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def make_link(deal: str = "d1", **changes: Any) -> Link:
     """A link with a full shadow."""
-    crm, table, values = packed_shadow(AGREED, NAMES)
-    given = {"seen": 12.125, "seen_at": 13.5, "own": (1.5, 2.25), "foreign": 9.75, "crm_raw": crm, "table_raw": table,
-             "values": values, "title": "Café 🔥", "row": f"row {deal}", **changes}  # fmt: skip
+    given = {"seen": 12.125, "seen_at": 13.5, "own": (1.5, 2.25), "foreign": 9.75,
+             "shadow": packed_shadow(AGREED, NAMES), "title": "Café 🔥", "row": f"row {deal}", **changes}  # fmt: skip
     return Link(deal, **given)
+
+
+def unpacked(link: Link) -> Link:
+    """A link of `Store.links`, its shadow fetched, and its fingerprints compared with those of what was fetched."""
+    lazy, packed = link.shadow, packed_shadow(link.agreed(), NAMES)
+    assert (lazy.crm_print, lazy.table_print) == (packed.crm_print, packed.table_print)
+    return replace(link, shadow=packed)
 
 
 def again(store: Store) -> Store:
@@ -66,7 +73,9 @@ def test_a_link_comes_back_as_it_was(store: Store, state: LinkState) -> None:
     bare = Link("d2", "r2")
     store.put_links([link, bare])
     with_file = again(store)
-    assert with_file.links() == {"d1": link, "d2": bare}
+    assert {deal: unpacked(one) for deal, one in with_file.links().items()} == {"d1": link, "d2": bare}
+    assert [one.agreed() for one in with_file.links().values()] == [AGREED, {}]
+    assert with_file.count_links() == 2
     assert with_file.link("d1") == link
     assert with_file.link("nobody") is None
     assert link.agreed() == AGREED
@@ -78,6 +87,15 @@ def test_links_are_replaced_and_forgotten(store: Store) -> None:
     store.put_links([make_link("d1", row="moved")])
     store.forget(["d2", "d9"])
     assert {deal: link.row for deal, link in store.links().items()} == {"d1": "moved"}
+
+
+def test_a_link_that_moves_on_keeps_the_shadow_that_nobody_fetched(store: Store) -> None:
+    store.put_links([make_link("d1"), make_link("d2")])
+    moved = replace(store.links()["d1"], row="moved", seen=99.5, own=(7.0,), foreign=8.0, title="New")
+    store.put_links([moved, make_link("d3")])
+    assert unpacked(store.links()["d1"]) == make_link("d1", row="moved", seen=99.5, own=(7.0,), foreign=8.0,
+                                                      title="New")  # fmt: skip
+    assert store.count_links() == 3
 
 
 def test_an_intent_becomes_history(store: Store) -> None:
@@ -418,8 +436,7 @@ def test_writers_of_several_threads_lose_nothing(store: Store) -> None:
 
 @pytest.mark.parametrize("raw", [None, 0, 1.5, True, "", "x\u0000y", "\U0001f525", ["a", None], [["p"], 3], "'\"\\"])
 def test_every_raw_value_comes_back(store: Store, raw: Raw) -> None:
-    crm, table, values = packed_shadow({"name": Agreed("v", raw, raw, "l")}, NAMES)
-    store.put_links([make_link(crm_raw=crm, table_raw=table, values=values)])
+    store.put_links([make_link(shadow=packed_shadow({"name": Agreed("v", raw, raw, "l")}, NAMES))])
     link = store.link("d1")
     assert link is not None
     assert link.agreed() == {"name": Agreed("v", raw, raw, "l")}

@@ -31,7 +31,7 @@ def status(context: click.Context, as_json: bool) -> None:
                 pair.name,
                 store.last_passes(),
                 store.last_success(),
-                len(store.links()),
+                store.count_links(),
                 len(store.open_writes()),
                 time.time(),
                 held=running is not None,
