@@ -402,7 +402,8 @@ class _Planner:
             link = self.seen(link, deal)
         quiet = same_row and not view.renamed and row.partner == link.deal
         if quiet and (stale or (print_of(pack(self.names, deal.raw)) == link.shadow.crm_print and not deal.lacks)):
-            self.say(row.id, "")
+            if view.messages.get(row.id, row.message):
+                self.say(row.id, "")
             self.remember(link)
             self.judged += not stale and link.deal in view.links
             return

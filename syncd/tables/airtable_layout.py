@@ -98,6 +98,7 @@ class Layout:
     cells: tuple[tuple[str | None, ...], ...] = ()
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     option_ids: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    reading: tuple[tuple[str, Mapping[str, str], int], ...] = ()  # `cells` in one row, for `record`
 
     @property
     def key(self) -> Column:
@@ -117,7 +118,11 @@ class Layout:
 
     def with_fields(self, fields: Sequence[Field]) -> Layout:
         """The layout for records whose raw values stand in the order of `fields`. Each needs its column."""
-        return replace(self, fields=tuple(fields), cells=tuple(self._columns_of(one) for one in fields))
+        cells = tuple(self._columns_of(one) for one in fields)
+        reading = [
+            (id or "", self.option_ids.get(id or "", {}), index) for index, ids in enumerate(cells) for id in ids
+        ]
+        return replace(self, fields=tuple(fields), cells=cells, reading=tuple(reading))
 
     def _columns_of(self, one: Field) -> tuple[str | None, ...]:
         column = self.columns.get(one.name)
@@ -140,18 +145,17 @@ class Layout:
         id, values = _parts(row)
         lacks: set[int] = set()
         raw: list[Raw] = []
-        for index, ids in enumerate(self.cells):
-            shown: list[Raw] = []
-            for column_id in ids:
-                cell = None if column_id is None else values.get(column_id)
-                if isinstance(cell, str):
-                    options = self.option_ids.get(column_id or "")
-                    cell = (options.get(cell) if options else None) or intern(cell)
-                elif not _can_be_told(cell):
-                    lacks.add(index)
-                    cell = None
-                shown.append(cell)
-            raw.append(shown if len(ids) > 1 else shown[0])
+        for column_id, options, index in self.reading:
+            cell = values.get(column_id)
+            if isinstance(cell, str):
+                cell = options.get(cell) or intern(cell)
+            elif cell is not None and not _can_be_told(cell):
+                lacks.add(index)
+                cell = None
+            if index < len(raw):  # the second cell of a stage, whose pipeline stands before it
+                raw[index] = [raw[index], cell]
+            else:
+                raw.append(cell)
         return Record(
             id,
             tuple(raw),
