@@ -28,6 +28,7 @@ from syncd.sides import (
     RecordSide,
     Refused,
     SideDown,
+    Unread,
     WriteResult,
     Written,
 )
@@ -582,6 +583,8 @@ def settle(work: Work) -> list[Write]:
     for write in writes:
         if write.action == "create":
             settled = _settle_create(work, write)
+        elif write.action == "delete":
+            settled = _settle_delete(work, write, found[write.side, _target_id(write)])
         elif write.action == "message":
             settled = _settle_message(work, write, found[write.side, _target_id(write)])
         else:
@@ -601,6 +604,18 @@ def _settle_message(work: Work, write: Write, found: ReadResult) -> bool:
         if isinstance(found, Record) and found.message is not None:
             work.store.put_messages({write.row: found.message})
         work.store.end(write.id, work.clock(), "taken")
+    return True
+
+
+def _settle_delete(work: Work, write: Write, found: ReadResult) -> bool:
+    """A record that is gone was deleted, whoever did it; one that is there is planned anew."""
+    if isinstance(found, Unread):
+        return False
+    with work.store.tx():
+        if found is ABSENT:
+            work.store.forget([write.deal])
+        work.store.end(write.id, work.clock(), "done" if found is ABSENT else "not_done")
+    work.tally.deleted[write.side] += found is ABSENT
     return True
 
 

@@ -85,6 +85,7 @@ class Ground:
     unlisted: frozenset[str] = (
         frozenset()
     )  # owners whom the CRM is known not to list: no reason to read the names again
+    typed: tuple[bool, ...] = ()  # fields whose cells people type into: texts and numbers
 
     def offset(self, side: Side) -> float:
         """Seconds to add to a stamp of that side's server."""

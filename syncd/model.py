@@ -166,6 +166,7 @@ class LinkState(StrEnum):
     BOTH = "both"
     DEAL_GONE = "deal_gone"  # deleted in the CRM; the row stays (SPEC §5)
     OUTSIDE = "outside"  # the deal left the synced pipelines; the row stays
+    ROW_GONE = "row_gone"  # a person deleted the row, and the deal goes on without one
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,15 +67,22 @@ class Connection:
             self.pair.read_lag,
             stopping=self.stop.is_set,
             progress=progress,
+            limits=self.pair.guard.limits(),
+            policy=self.pair.policy.policy(),
             parallel=True,
         )
 
-    def run_pass(self, progress: Progress) -> PassResult:
-        """One pass; its store belongs to the thread it runs in. What keeps the pair from being opened is its result."""
+    def run_pass(self, progress: Progress, *, patient: bool = False) -> PassResult:
+        """One pass; its store belongs to the thread it runs in. What keeps the pair from being opened is its result.
+
+        A `patient` pass leaves cells alone that somebody is typing into; there will be another one (SPEC §4).
+        """
         store: Store | None = None
         try:
             store = Store(Path(self.settings.state_dir), self.pair.name)
-            return run_pass(self.open(progress, store))
+            pair = self.open(progress, store)
+            pair.quiet_seconds = self.pair.quiet if patient else 0.0
+            return run_pass(pair)
         except (ConfigError, Misconfigured) as error:
             return PassResult(self.pair.name, error=str(error), misconfigured=True)
         except StoreFailed as error:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from syncd.judge import Change, Ground, Past, Verdict, judge, write_raw
+from syncd.judge import Change, ChangeKind, Ground, Past, Verdict, judge, write_raw
 from syncd.model import (
     ABSENT,
     Agreed,
@@ -29,6 +29,7 @@ from syncd.model import (
     packed_shadow,
     print_of,
 )
+from syncd.policy import DealDeleted, Policy, RowDeleted
 from syncd.sides import Question, ReadResult, Unread
 from syncd.values import OwnerCodec, Problem, StageCodec, clipped, text
 
@@ -53,6 +54,9 @@ class Trouble(StrEnum):
     UNDATED = "conflict without edit times"
     UNSETTLED = "unfinished write"
     QUARANTINED = "refused"
+    FROZEN = "frozen"
+    TYPING = "still being typed"
+    HELD = "held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,27 @@ class NewRow:
     why: str
 
 
+class How(StrEnum):
+    """How a deletion on one side is answered on the other."""
+
+    DELETE = "delete"
+    ABANDON = "abandon"
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A person deleted one record of a link; the settings say that the other one goes, too (SPEC §5). `side` is where
+    it goes, `values` what it held: canonical values by field index."""
+
+    side: Side
+    deal: str
+    row: str
+    title: str
+    how: How
+    values: Mapping[int, Value]
+    why: str
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What must be asked before everything is decided."""
@@ -121,7 +146,9 @@ class View:
     `busy` are deals with an unsettled write; `refused` maps (deal, target) to the sentence of a write that was
     refused, the text of its changes, and whether it is time to try again; `unknown_keys` are ids that HighLevel
     lately said it does not have; `messages` is the last text written to each Sync cell; `unread` counts the passes in
-    which a record's read was refused; `renamed` asks to look at the names of all stages and owners.
+    which a record's read was refused; `renamed` asks to look at the names of all stages and owners; `frozen` maps
+    (deal, field) to the sentence of what an automation sets back; a text or number cell edited less than
+    `quiet_seconds` ago waits (0: none does), as `asked` questions have answered.
     """
 
     ground: Ground
@@ -137,15 +164,20 @@ class View:
     messages: Mapping[str, str] = field(default_factory=dict)
     renamed: bool = True
     unread: Mapping[str, int] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
+    frozen: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    quiet_seconds: float = 0.0
+    asked: frozenset[Question] = frozenset()
 
 
 @dataclass(slots=True)
 class Plan:
-    """What a pass does: writes (`updates`, `new_rows`, `messages`), and what it only remembers (`links`, `forget`,
-    `absent_keys`). Nothing here has happened yet."""
+    """What a pass does: writes (`updates`, `new_rows`, `deletions`, `messages`), and what it only remembers (`links`,
+    `forget`, `absent_keys`). Nothing here has happened yet."""
 
     updates: list[Update] = field(default_factory=list)
     new_rows: list[NewRow] = field(default_factory=list)
+    deletions: list[Deletion] = field(default_factory=list)
     messages: dict[str, str] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
     forget: list[str] = field(default_factory=list)
@@ -157,9 +189,13 @@ class Plan:
     all_judged: bool = False  # every link was looked at whole: no cell can have kept an old name
     needs: Needs = Needs()
 
+    def changes_anything(self) -> bool:
+        """Whether anything would be written or remembered of a record."""
+        return not self.is_empty() or bool(self.links or self.forget or self.absent_keys)
+
     def is_empty(self) -> bool:
         """Whether nothing would be written."""
-        return not (self.updates or self.new_rows or self.messages)
+        return not (self.updates or self.new_rows or self.deletions or self.messages)
 
 
 class _Planner:
@@ -178,6 +214,7 @@ class _Planner:
         self.judged = 0
         self.carriers: dict[str, list[str]] = defaultdict(list)
         self.link_of_row = {link.row: link for link in view.links.values()}
+        self.frozen_deals = {deal for deal, _ in view.frozen}
         rows = {**view.table, **{k: r for k, r in self.table_reads.items() if isinstance(r, Record)}}
         for row in rows.values():
             if row.partner and self.table_reads.get(row.id) is not ABSENT:
@@ -244,6 +281,8 @@ class _Planner:
         if len(rows) > 1:
             self.twofold(link.deal, rows)
             return None
+        if link.state is LinkState.ROW_GONE and not rows:
+            return None  # a person deleted the row, and that was accepted
         own = self.row(link.row)
         if rows and rows[0] != link.row:
             return self.moved(link, rows[0], own)
@@ -296,8 +335,38 @@ class _Planner:
             self.plan.forget.append(link.deal)
         elif isinstance(deal, Unread):
             self.unread(link.deal, link.deal, link.row, deal.sentence, link.title)
+        elif self.view.policy.row_deleted is RowDeleted.RESTORE or not self.as_agreed(link, Side.CRM, deal):
+            self.new_row(deal, again=True)  # a changed value beats a deletion
         else:
-            self.new_row(deal, again=True)
+            self.row_stays_away(link)
+
+    def as_agreed(self, link: Link, side: Side, record: Record) -> bool:
+        """Whether a record holds in every field what was agreed on last."""
+        agreed = link.shadow.crm_print if side is Side.CRM else link.shadow.table_print
+        return print_of(pack(self.names, record.raw)) == agreed and not record.lacks
+
+    def row_stays_away(self, link: Link) -> None:
+        """The settings say that a deleted row does not come back; what becomes of its deal they say as well."""
+        policy, agreed = self.view.policy.row_deleted, link.agreed()
+        status = agreed["status"].value if "status" in agreed else None
+        if policy is RowDeleted.DELETE_DEAL:
+            self.delete(Side.CRM, link, How.DELETE)
+        elif policy is RowDeleted.ABANDON and status == "open":
+            self.delete(Side.CRM, link, How.ABANDON)
+        else:
+            self.remember(replace(link, state=LinkState.ROW_GONE))
+
+    def delete(self, side: Side, link: Link, how: How) -> None:
+        """Plans a deletion, unless it was refused lately."""
+        sentence, _, due = self.view.refused.get((link.deal, side), ("", "", True))
+        if not due:
+            self.find(Trouble.QUARANTINED, link.deal, link.row, sentence, True, link.title)
+            return
+        agreed = link.agreed()
+        values = {index: agreed[name].value for index, name in enumerate(self.names) if name in agreed}
+        gone = "row" if side is Side.CRM else "deal"
+        why = f"its {gone} was deleted in {self.view.ground.labels[side.other]}"
+        self.plan.deletions.append(Deletion(side, link.deal, link.row, link.title, how, values, why))
 
     def new_row(self, deal: Record, *, again: bool) -> None:
         """A row for a deal that has none. All fields are filled, whatever their direction."""
@@ -346,7 +415,7 @@ class _Planner:
         """The link's deal, where it is there and in scope; else the link's new state and the row's message."""
         deal = self.deal(link.deal)
         swept = link.deal not in self.crm_reads
-        if deal is None and link.state is LinkState.BOTH and not self.left_scope(link):
+        if deal is None and link.state is LinkState.BOTH and not left_scope(self.view.ground, link):
             self.need_crm.add(link.deal)
             return None
         if isinstance(deal, Unread):
@@ -358,17 +427,15 @@ class _Planner:
         if isinstance(deal, Record) and not deal.outside:
             return deal
         if isinstance(deal, Missing) or (deal is None and link.state is LinkState.DEAL_GONE):
+            row = self.row(link.row)
+            wanted = self.view.policy.deal_deleted is DealDeleted.DELETE_ROW
+            if wanted and isinstance(row, Record) and self.as_agreed(link, Side.TABLE, row):
+                self.delete(Side.TABLE, link, How.DELETE)
+                return None
             self.gone(link, LinkState.DEAL_GONE, "Deleted in HighLevel", Trouble.DEAL_GONE)
         else:
             self.gone(link, LinkState.OUTSIDE, "This deal left the synced pipelines.", Trouble.OUTSIDE)
         return None
-
-    def left_scope(self, link: Link) -> bool:
-        """Whether the deal was last seen in a pipeline that the configuration no longer names: a change of scope."""
-        agreed = link.agreed().get("stage")
-        pipeline_id = ((agreed.value if agreed else None) or "").partition(":")[0]
-        codecs = [codec for codec in self.view.ground.codecs if isinstance(codec, StageCodec)]
-        return any(p.id == pipeline_id and not p.synced for codec in codecs for p in codec.pipelines)
 
     def gone(self, link: Link, state: LinkState, sentence: str, trouble: Trouble) -> None:
         """The deal is not to be synced any more; the row stays and says why."""
@@ -400,7 +467,7 @@ class _Planner:
             return
         if not stale:
             link = self.seen(link, deal)
-        quiet = same_row and not view.renamed and row.partner == link.deal
+        quiet = same_row and not view.renamed and row.partner == link.deal and link.deal not in self.frozen_deals
         if quiet and (stale or (print_of(pack(self.names, deal.raw)) == link.shadow.crm_print and not deal.lacks)):
             if view.messages.get(row.id, row.message):
                 self.say(row.id, "")
@@ -441,7 +508,10 @@ class _Planner:
             link = replace(link, shadow=shadow)
         self.remember(link)
         self.questions.update(v.question for v in verdicts if v.question is not None)
-        sentences = []
+        verdicts = [self.may_go_on(link, verdict, row) for verdict in verdicts]
+        sentences = [sentence for (deal, _), sentence in self.view.frozen.items() if deal == link.deal]
+        for sentence in sentences:
+            self.find(Trouble.FROZEN, link.deal, row.id, sentence, True, link.title)
         for verdict in verdicts:
             codec = self.view.ground.codecs[verdict.index]
             if isinstance(codec, OwnerCodec) and isinstance(verdict.crm, str) and not codec.knows(verdict.crm):
@@ -461,6 +531,51 @@ class _Planner:
                 sentence = self.add(Update(target, link.deal, row.id, link.title, changes, partner))
                 sentences += [sentence] if sentence else []
         self.say(row.id, " ".join(sentences))
+
+    def may_go_on(self, link: Link, verdict: Verdict, row: Record) -> Verdict:
+        """The verdict without its change where that field is frozen, or where somebody is still typing (SPEC §4)."""
+        change = verdict.change
+        if change is None:
+            return verdict
+        if (link.deal, self.names[verdict.index]) in self.view.frozen:
+            return replace(verdict, change=None)
+        of_cell = change.target is Side.CRM or change.kind in (ChangeKind.CONFLICT, ChangeKind.FILL)
+        if of_cell and self.being_typed(link, row, verdict.index):
+            sentence = "It was edited a moment ago; it waits until that rests."
+            self.find(Trouble.TYPING, link.deal, row.id, sentence, False, link.title)
+            self.judged -= 1
+            return replace(verdict, change=None)
+        return verdict
+
+    def being_typed(self, link: Link, row: Record, index: int) -> bool:
+        """Whether a cell that people type into was edited less than `quiet_seconds` ago. Selects never wait, but for a
+        changed Pipeline, whose Stage may be next (SPEC §3.8)."""
+        view = self.view
+        if not view.quiet_seconds:
+            return False
+        typed = index < len(view.ground.typed) and view.ground.typed[index]
+        if not typed and not self.pipeline_changed(link, row, index):
+            return False
+        instant = round(view.now - view.quiet_seconds, 3)
+        clock = row.clocks[index] if index < len(row.clocks) else None
+        if clock is not None:
+            return clock + view.ground.offset(Side.TABLE) > instant
+        question = Question(row.id, index, instant)
+        answer = (view.ground.clocks or {}).get(question)
+        if answer is not None:
+            return answer.low > instant
+        if question in view.asked:
+            return False  # the table cannot tell: nothing is to be gained by waiting
+        self.questions.add(question)
+        return True
+
+    def pipeline_changed(self, link: Link, row: Record, index: int) -> bool:
+        """Whether the Pipeline cell differs from what was agreed on."""
+        cells, agreed = row.raw[index], link.agreed().get(self.names[index])
+        if not isinstance(self.view.ground.codecs[index], StageCodec) or agreed is None:
+            return False
+        before = agreed.table
+        return isinstance(cells, list) and isinstance(before, list) and cells[:1] != before[:1]
 
     def add(self, update: Update) -> str:
         """Plans an update. One that was refused waits for its pause to be over; its sentence stays meanwhile."""
@@ -531,6 +646,14 @@ class _Planner:
     def filled(self, row: Record) -> bool:
         """Whether a row is not wholly blank (a blank one is ignored, SPEC §5)."""
         return any(not codec.is_blank(raw) for codec, raw in zip(self.view.ground.codecs, row.raw, strict=True))
+
+
+def left_scope(ground: Ground, link: Link) -> bool:
+    """Whether the deal was last seen in a pipeline that the configuration no longer names: a change of scope."""
+    agreed = link.agreed().get("stage")
+    pipeline_id = ((agreed.value if agreed else None) or "").partition(":")[0]
+    codecs = [codec for codec in ground.codecs if isinstance(codec, StageCodec)]
+    return any(p.id == pipeline_id and not p.synced for codec in codecs for p in codec.pipelines)
 
 
 def fingerprint(update: Update) -> str:

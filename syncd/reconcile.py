@@ -15,18 +15,37 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from syncd import generation
 from syncd.carry import Stopped, Tally, Work, carry_messages, carry_new_rows, carry_updates, settle
+from syncd.carry_deletions import carry_deletions
 from syncd.fields import PIPELINE, REQUIRED, Field
+from syncd.guards import (
+    OSCILLATION_SECONDS,
+    GuardKind,
+    HeldSet,
+    almost_empty,
+    held_sets,
+    made_set,
+    missing_records,
+    oscillations,
+    planned_sets,
+    still_wanted,
+    swapped,
+    total_links,
+    unapproved,
+    without,
+)
 from syncd.judge import ChangeKind, Ground
 from syncd.model import Direction, Record, Side, Stamp, packed_shadow
 from syncd.plan import Finding, Needs, Plan, Trouble, View, make_plan
+from syncd.policy import Limits, Policy
 from syncd.sides import CrmSide, Misconfigured, Question, ReadResult, SideDown, TableSchema, TableSide, Vocabulary
 from syncd.store import Store, StoreFailed
 from syncd.values import Names, codec_for
 
 QUESTION_ROUNDS = 5
 UNKNOWN_KEY_SECONDS = 3600.0  # how long "HighLevel has no such deal" is believed without asking again
-WAITING = frozenset({Trouble.UNREAD, Trouble.UNDATED, Trouble.UNSETTLED})
+WAITING = frozenset({Trouble.UNREAD, Trouble.UNDATED, Trouble.UNSETTLED, Trouble.TYPING})
 COARSEST_CLOCK_SECONDS = 1.0  # Airtable's modified times are whole seconds
 
 
@@ -45,18 +64,29 @@ class Pair:
     clock: Callable[[], float] = time.time
     stopping: Callable[[], bool] = lambda: False
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
+    limits: Limits = field(default_factory=Limits)
+    policy: Policy = field(default_factory=Policy)
+    quiet_seconds: float = 0.0  # how long a typed cell must rest; only the daemon waits (SPEC §4)
     parallel: bool = False  # whether both sides may be swept at once, in two threads; the simulation has one
 
 
 @dataclass(slots=True)
 class Look:
-    """What was observed, and the plan that follows from it."""
+    """What was observed, and the plan that follows from it.
+
+    `held` are the parts of the plan that wait for a person, `found` all parts that could (`guards.planned_sets`);
+    `frozen` is what was found to be set back and forth just now. An `empty` side stops everything.
+    """
 
     plan: Plan
     view: View
     vocabulary: Vocabulary
     schema: TableSchema
     gone_columns: tuple[str, ...] = ()
+    held: list[HeldSet] = field(default_factory=list)
+    found: list[HeldSet] = field(default_factory=list)
+    frozen: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    empty: bool = False
 
 
 @dataclass(slots=True)
@@ -66,11 +96,13 @@ class PassResult:
     pair: str
     tally: Tally = field(default_factory=Tally)
     findings: list[Finding] = field(default_factory=list)
+    held: list[HeldSet] = field(default_factory=list)
     links: int = 0
     rows_without_id: int = 0
     unsettled: int = 0
     gone_columns: tuple[str, ...] = ()
     computed_columns: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
     calls: dict[Side, int] = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""
@@ -107,7 +139,7 @@ class PassResult:
             "updated": {side.value: tally.updated[side] for side in Side},
             "deleted": {side.value: tally.deleted[side] for side in Side},
             "conflicts": tally.conflicts,
-            "held": 0,
+            "held": sum(one.writes for one in self.held),
             "failed": len(tally.refusals) + self.unsettled,
             "calls": {side.value: self.calls.get(side, 0) for side in Side},
             "seconds": round(self.seconds, 3),
@@ -204,7 +236,14 @@ def make_ground(pair: Pair, fields: tuple[Field, ...], vocabulary: Vocabulary, s
         {Side.CRM: pair.crm.label, Side.TABLE: pair.table.label},
         pair.tie_side,
         COARSEST_CLOCK_SECONDS + pair.skew_seconds,
+        typed=tuple(_typed(f, schema) for f in fields),
     )
+
+
+def _typed(field: Field, schema: TableSchema) -> bool:
+    """Whether people type into the field's cells: texts and numbers."""
+    parts = (PIPELINE, field.name) if field.name == "stage" else (field.name,)
+    return any(schema.columns[part].kind in ("text", "number") for part in parts if part in schema.columns)
 
 
 @dataclass(slots=True)
@@ -217,6 +256,7 @@ class Opened:
     names: Mapping[str, Names]
     gone: tuple[str, ...]
     computed: tuple[str, ...] = ()
+    held: list[HeldSet] = field(default_factory=list)  # another table or location than before: nothing may be written
 
 
 def schemas(pair: Pair, known: Mapping[str, str]) -> tuple[TableSchema, Vocabulary | None]:
@@ -234,6 +274,8 @@ def open_pair(pair: Pair, *, keep: bool) -> Opened:
     """Reads both schemas (one or two calls a side) and says which fields can be synced. `keep` remembers column ids."""
     known: Mapping[str, str] = pair.store.fact("columns") or {}
     schema, early = schemas(pair, known)
+    held = identities_held(pair, schema.identity, keep=keep)
+    keep = keep and not held
     gone = gone_columns(pair, schema)
     fields = active_fields(pair.fields, schema)
     missing = [name for name in REQUIRED if name not in {f.name for f in fields}]
@@ -250,7 +292,28 @@ def open_pair(pair: Pair, *, keep: bool) -> Opened:
     pair.table.use(fields)
     users_read = "owner" in known or not any(f.name == "owner" for f in fields)
     vocabulary = early if early is not None and users_read else pair.crm.schema()
-    return Opened(make_ground(pair, fields, vocabulary, schema, names), vocabulary, schema, names, gone, computed)
+    ground = make_ground(pair, fields, vocabulary, schema, names)
+    return Opened(ground, vocabulary, schema, names, gone, computed, held)
+
+
+def identities_held(pair: Pair, table: str, *, keep: bool) -> list[HeldSet]:
+    """What waits for a person because a table or a location was swapped for another (SPEC §4). Once approved, the
+    links are made anew by their ids."""
+    now = {Side.CRM: pair.crm.identity, Side.TABLE: table}
+    before: Mapping[str, str] = pair.store.fact("identity") or {}
+    labels = {Side.CRM: pair.crm.label, Side.TABLE: pair.table.label}
+    sets = [
+        swapped(side, labels[side], before[side.value], now[side])
+        for side in Side
+        if side.value in before and before[side.value] != now[side]
+    ]
+    approved = [record.set for record in pair.store.held() if record.state == "approved"]
+    held = [one for one in sets if unapproved(one, approved).members]
+    if keep and not held:
+        if sets:
+            pair.store.start_anew("The table or the location was swapped for another.", pair.clock())
+        pair.store.set_fact("identity", {side.value: name for side, name in now.items()})
+    return held
 
 
 def forget_fields(pair: Pair, names: Sequence[str]) -> None:
@@ -313,11 +376,12 @@ def look(pair: Pair, opened: Opened, *, busy: frozenset[str] = frozenset()) -> L
 def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
     crm, table = sweep_both(pair)
     store, now = pair.store, pair.clock()
+    anew = bool(opened.held) or not generation.is_current(store)  # then no link counts, and nothing said before
     labels = label_text(opened.vocabulary)
     offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}
     view = View(
         replace(opened.ground, offsets=offsets, clocks={}, unlisted=frozenset(store.fact("unlisted") or ())),
-        store.links(),
+        {} if anew else store.links(),
         crm,
         table,
         {Side.CRM: {}, Side.TABLE: {}},
@@ -326,30 +390,55 @@ def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
         busy,
         {(r.deal, r.side): (r.sentence, r.fingerprint, r.next_try <= now) for r in store.refused()},
         store.absent_keys(now - UNKNOWN_KEY_SECONDS),
-        store.messages(),
-        labels != store.fact("labels"),
+        {} if anew else store.messages(),
+        anew or labels != store.fact("labels"),
         store.fact("unread") or {},
+        pair.policy,
+        store.frozen(),
+        pair.quiet_seconds,
     )
+    return guarded(pair, opened, view)
+
+
+def guarded(pair: Pair, opened: Opened, view: View) -> Look:
+    """Plans, and says which parts of the plan wait for a person (SPEC §4)."""
+    approved = [record.set for record in pair.store.held() if record.state == "approved"]
+    missing = [made_set(GuardKind.EMPTY, side, "", members) for side, members in missing_records(view).items()]
+    empty = almost_empty(view, pair.limits, approved)
+    if empty:
+        return Look(Plan(), view, opened.vocabulary, opened.schema, opened.gone, empty, missing, empty=True)
+    view, plan = planned(pair, opened, view)
+    deals = {update.deal for update in plan.updates}
+    fresh = oscillations(plan, view.ground, pair.store.written_values(deals, view.now - OSCILLATION_SECONDS))
+    if fresh:
+        view = replace(view, frozen={**view.frozen, **fresh})
+        plan = make_plan(view)
+    found = [*planned_sets(plan, view.ground), *missing]
+    held = held_sets(found[: len(found) - len(missing)], view.ground, total_links(view, plan), pair.limits, approved)
+    return Look(plan, view, opened.vocabulary, opened.schema, opened.gone, [*opened.held, *held], found, fresh)
+
+
+def planned(pair: Pair, opened: Opened, view: View) -> tuple[View, Plan]:
+    """Plans, asks what the plan needs to know, and plans again until nothing is left to ask."""
     plan = make_plan(view)
-    asked: set[Question] = set()
     named_again = False
     for _ in range(QUESTION_ROUNDS):
-        needs = _still_needed(plan.needs, view, asked, named_again)
+        needs = _still_needed(plan.needs, view, named_again)
         if not needs:
             break
         view = answer(pair, opened, view, needs)
-        asked |= needs.questions
+        view = replace(view, asked=view.asked | needs.questions)
         named_again = named_again or needs.vocabulary
         plan = make_plan(view)
-    return Look(plan, view, opened.vocabulary, opened.schema, opened.gone)
+    return view, plan
 
 
-def _still_needed(needs: Needs, view: View, asked: set[Question], named_again: bool) -> Needs:
+def _still_needed(needs: Needs, view: View, named_again: bool) -> Needs:
     """What has not been asked yet; a question without an answer is not asked twice in a pass."""
     return Needs(
         needs.crm - view.reads[Side.CRM].keys(),
         needs.table - view.reads[Side.TABLE].keys(),
-        needs.questions - asked,
+        needs.questions - view.asked,
         needs.vocabulary and not named_again,
     )
 
@@ -408,8 +497,19 @@ def run_pass(pair: Pair) -> PassResult:
     return result
 
 
+RESTORED = "The state database was lost, or is an old one: links were made anew by their ids."
+
+
 def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
+    if not generation.is_current(pair.store):
+        result.notes += [RESTORED] if pair.store.start_anew(RESTORED, pair.clock()) else []
+        generation.advance(pair.store)
     opened = open_pair(pair, keep=True)
+    if opened.held:
+        result.held, result.findings = opened.held, held_findings(opened.held)
+        approvals = [record for record in pair.store.held() if record.state == "approved"]
+        pair.store.keep_held(opened.held, approvals, pair.clock())
+        return
     sides = {Side.CRM: pair.crm, Side.TABLE: pair.table}
     offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}
     work = Work(
@@ -422,27 +522,59 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
         pair.progress,
         result.tally,
     )
+    moved = bool(pair.store.open_writes())
+    if moved:
+        generation.advance(pair.store)
     busy = frozenset(write.deal for write in settle(work))
     seen = look(pair, opened, busy=busy)
     work.ground = seen.view.ground
-    result.computed_columns = opened.computed
-    plan = seen.plan
-    result.findings, result.rows_without_id, result.gone_columns = (
-        plan.findings,
-        plan.rows_without_id,
-        seen.gone_columns,
-    )
+    result.computed_columns, result.gone_columns, result.held = opened.computed, seen.gone_columns, seen.held
+    result.findings = [*seen.plan.findings, *held_findings(seen.held)]
+    result.rows_without_id = seen.plan.rows_without_id
+    remember_held(pair, seen)
+    if not seen.empty:
+        if not moved and seen.plan.changes_anything():
+            generation.advance(pair.store)
+            moved = True
+        carry_out(pair, work, seen)
+    if moved:
+        generation.advance(pair.store)
+    known = seen.plan.links or seen.plan.new_rows or seen.plan.forget or seen.plan.deletions
+    result.links = pair.store.count_links() if known else len(seen.view.links)
+
+
+def held_findings(held: Sequence[HeldSet]) -> list[Finding]:
+    """What is held, as findings for a person."""
+    return [Finding(Trouble.HELD, "", "", "", one.sentence, True) for one in held]
+
+
+def remember_held(pair: Pair, seen: Look) -> None:
+    """Stores what waits for a person now, what is left of earlier approvals, and what was frozen."""
+    before = pair.store.held()
+    if not (before or seen.held or seen.frozen):
+        return
+    approved = [
+        replace(record, set=still_wanted(record.set, seen.found)) for record in before if record.state == "approved"
+    ]
+    with pair.store.tx():
+        pair.store.keep_held(seen.held, approved, pair.clock())
+        pair.store.put_frozen(seen.frozen, pair.clock())
+
+
+def carry_out(pair: Pair, work: Work, seen: Look) -> None:
+    """Everything of the plan that is not held."""
     remember(pair, seen)
+    plan = without(seen.plan, seen.held, seen.view.ground)
     before = {row.id: row.message or "" for row in seen.view.table.values() if row.id in plan.messages}
     carry_updates(work, Side.CRM, [update for update in plan.updates if update.target is Side.CRM])
     carry_updates(work, Side.TABLE, [update for update in plan.updates if update.target is Side.TABLE])
     carry_new_rows(work, plan.new_rows)
     carry_messages(work, plan.messages, before)
+    carry_deletions(work, plan.deletions)
     settle(work)  # a lost answer is looked up at once; what cannot be told yet stays open for the next pass
     renames = any(change.kind is ChangeKind.RENAME for update in plan.updates for change in update.changes)
-    if plan.all_judged and not renames:
+    if plan.all_judged and not renames and not seen.held:
         pair.store.set_fact("labels", label_text(seen.vocabulary))
-    result.links = pair.store.count_links() if plan.links or plan.new_rows or plan.forget else len(seen.view.links)
 
 
 def remember(pair: Pair, seen: Look) -> None:
@@ -453,10 +585,11 @@ def remember(pair: Pair, seen: Look) -> None:
     if plan.unlisted or store.fact("unlisted"):
         store.set_fact("unlisted", sorted(plan.unlisted))
     kept = {(f.deal, side) for f in plan.findings if f.trouble.value == "refused" for side in Side}
-    planned = {(update.deal, update.target) for update in plan.updates} | {
+    tried = {(update.deal, update.target) for update in plan.updates} | {
         (row.deal, Side.TABLE) for row in plan.new_rows
     }
-    over = [(r.deal, r.side) for r in store.refused() if (r.deal, r.side) not in kept | planned]
+    tried |= {(one.deal, one.side) for one in plan.deletions}
+    over = [(r.deal, r.side) for r in store.refused() if (r.deal, r.side) not in kept | tried]
     if not (plan.links or plan.forget or plan.absent_keys or over):
         return
     with store.tx():

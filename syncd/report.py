@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from syncd.guards import GuardKind, HeldSet
 from syncd.judge import Change, ChangeKind, Ground
 from syncd.model import Missing, Observed, Side
-from syncd.plan import NewRow, Plan, Update
+from syncd.plan import Finding, How, NewRow, Plan, Update
 from syncd.reconcile import PassResult
 from syncd.store import PassRecord, Write
 
@@ -49,12 +50,16 @@ def shown(ground: Ground, index: int, value: Observed) -> str:
 # --- a plan ----------------------------------------------------------------------------------------------------------
 
 
-def change_lines(ground: Ground, update: Update) -> list[str]:
-    """One line a field: old -> new, and why."""
+def change_lines(
+    ground: Ground, update: Update, waiting: Mapping[tuple[GuardKind, Side, str, str], str]
+) -> list[str]:  # fmt: skip
+    """One line a field: old -> new, and why; `waiting` names the held set of what is held."""
     lines = []
     for change in update.changes:
-        name = ground.fields[change.index].columns[-1]
-        lines.append(f"      {name}: {_arrow(ground, change)}   ({change.why})")
+        field = ground.fields[change.index]
+        digest = waiting.get((GuardKind.CHANGES, update.target, field.name, update.deal))
+        held = _held(digest if change.kind is not ChangeKind.RENAME else None)
+        lines.append(f"      {field.columns[-1]}: {_arrow(ground, change)}   ({change.why}){held}")
     if update.partner:
         lines.append(f"      GHL ID: (blank) -> {update.partner}   (the GHL ID of this row was cleared)")
     return lines
@@ -66,23 +71,38 @@ def _arrow(ground: Ground, change: Change) -> str:
     return f"{shown(ground, change.index, change.old)} -> {shown(ground, change.index, change.new)}"
 
 
-def plan_lines(pair: str, ground: Ground, plan: Plan) -> list[str]:
-    """A plan for people: + makes a row, ~ changes a record; one summary line at the end."""
+def plan_lines(pair: str, ground: Ground, plan: Plan, held: Sequence[HeldSet] = ()) -> list[str]:
+    """A plan for people: + makes a row, ~ changes a record, - deletes one; one summary line at the end. What is held
+    says so, and why."""
     lines = [f"{pair}:"]
+    waiting = {(one.kind, one.side, one.field, member.record): one.digest for one in held for member in one.members}
     for row in plan.new_rows:
         lines.append(f"  + row for “{printable(row.title)}” ({row.deal})   ({row.why})")
     for update in plan.updates:
         lines.append(f"  ~ {ground.labels[update.target]}: “{printable(update.title)}” ({update.deal})")
-        lines += change_lines(ground, update)
+        lines += change_lines(ground, update, waiting)
+    for one in plan.deletions:
+        verb = "- delete in" if one.how is How.DELETE else "~ abandon in"
+        digest = waiting.get((GuardKind.DELETIONS, one.side, "", one.deal))
+        lines.append(
+            f"  {verb} {ground.labels[one.side]}: “{printable(one.title)}” ({one.deal})   ({one.why}){_held(digest)}"
+        )
     for row_id, message in sorted(plan.messages.items()):
         lines.append(f"  ! Sync cell of row {row_id}: {printable(message) or '(cleared)'}")
-    lines += [f"  · “{printable(f.title or f.deal)}”: {printable(f.sentence)}" for f in plan.findings if f.needs_person]
-    lines.append("  " + plan_summary(plan))
+    lines += [f"  · {told(f)}" for f in plan.findings if f.needs_person]
+    lines += [f"  · held ({one.digest}): {printable(one.sentence)}" for one in held]
+    lines.append("  " + plan_summary(plan, held))
     return lines
 
 
-def plan_summary(plan: Plan) -> str:
+def _held(digest: str | None) -> str:
+    return f"   [held: {digest}]" if digest else ""
+
+
+def plan_summary(plan: Plan, held: Sequence[HeldSet] = ()) -> str:
     """One line: what would be written."""
+    if not plan.changes_anything() and held:
+        return "Nothing is written until a person has decided."
     deals = sum(update.target is Side.CRM for update in plan.updates)
     rows = sum(update.target is Side.TABLE for update in plan.updates)
     if plan.is_empty():
@@ -91,17 +111,42 @@ def plan_summary(plan: Plan) -> str:
         counted(len(plan.new_rows), "row") + " to make",
         counted(rows, "row") + " and " + counted(deals, "deal") + " to change",
     ]
+    if plan.deletions:
+        parts.append(counted(len(plan.deletions), "deletion"))
     if plan.messages:
         parts.append(counted(len(plan.messages), "message"))
+    waiting = sum(one.writes for one in held)
+    if waiting:
+        parts.append(f"{counted(waiting, 'write')} of these held")
     return "Plan: " + ", ".join(parts) + "."
 
 
-def plan_json(pair: str, ground: Ground, plan: Plan) -> dict[str, Any]:
+def held_json(held: Iterable[HeldSet]) -> list[dict[str, Any]]:
+    """Held sets for programs."""
+    return [
+        {
+            "plan": one.digest,
+            "about": one.kind.value,
+            "side": one.side.value,
+            "field": one.field,
+            "sentence": one.sentence,
+            "members": [{"record": m.record, "name": m.title, "old": m.old, "new": m.new} for m in one.members],
+        }
+        for one in held
+    ]
+
+
+def plan_json(pair: str, ground: Ground, plan: Plan, held: Sequence[HeldSet] = ()) -> dict[str, Any]:
     """A plan for programs."""
     return {
         "pair": pair,
         "create": [_new_row_json(ground, row) for row in plan.new_rows],
         "update": [_update_json(ground, update) for update in plan.updates],
+        "delete": [
+            {"side": one.side.value, "deal": one.deal, "row": one.row, "name": one.title, "how": one.how.value,
+             "why": one.why} for one in plan.deletions
+        ],
+        "held": held_json(held),
         "messages": plan.messages,
         "waiting": [
             {"deal": f.deal, "row": f.row, "name": f.title, "about": f.trouble.value, "sentence": f.sentence,
@@ -159,12 +204,17 @@ def pass_line(result: PassResult) -> str:
     return f"{result.pair}: {done} ({counted(result.links, 'link')}, {counted(calls, 'call')}, {result.seconds:.1f} s)"
 
 
+def told(finding: Finding) -> str:
+    """A finding for people, with the name of the record it is about."""
+    name = printable(finding.title or finding.row or finding.deal)
+    return (f"“{name}”: " if name else "") + printable(finding.sentence)
+
+
 def pass_lines(result: PassResult) -> list[str]:
     """A pass for people, with what needs them."""
-    lines = [pass_line(result)]
-    waiting = [
-        f"“{printable(f.title or f.row or f.deal)}”: {printable(f.sentence)}" for f in result.findings if f.needs_person
-    ] + [printable(problem) for problem in result.problems()]
+    lines = [pass_line(result), *(f"  {printable(note)}" for note in result.notes)]
+    waiting = [told(f) for f in result.findings if f.needs_person]
+    waiting += [printable(problem) for problem in result.problems()]
     if waiting:
         lines.append(f"  {counted(len(waiting), 'thing')} for a person:")
         lines += [f"    {line}" for line in waiting[:SHOWN_PROBLEMS]]
@@ -193,7 +243,7 @@ def history_lines(writes: Iterable[Write], labels: Mapping[Side, str]) -> list[s
     lines = []
     for write in writes:
         state = f"   [{STATES.get(write.state, write.state)}]" if STATES.get(write.state, write.state) else ""
-        verb = {"create": "row made", "message": "Sync cell"}.get(write.action, "changed")
+        verb = {"create": "row made", "message": "Sync cell", "delete": "deleted"}.get(write.action, "changed")
         name = printable(write.title or write.deal or write.row)
         lines.append(f"{local(write.at)}  {labels[write.side]:<10} {verb}: “{name}” ({write.deal or write.row}){state}")
         for change in write.changes if write.action != "create" else ():

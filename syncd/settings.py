@@ -47,6 +47,7 @@ from syncd.fields import (
     Field,
 )
 from syncd.model import Direction
+from syncd.policy import DealDeleted, Limits, Policy, RowDeleted
 
 DEFAULT_FILE: Final = Path("config/syncd.toml")
 PREFIX: Final = "SYNCD_"
@@ -284,16 +285,32 @@ class FieldSettings(_Section):
 
 
 class GuardSettings(_Section):
-    """[pair.guard]: writes beyond BOTH limits wait for a person. `max_share` is a share of all links, 0 to 1."""
+    """[pair.guard]: writes beyond BOTH limits of a kind wait for a person (SPEC §4). Shares: 0 to 1 of all links."""
 
     max_changes: Annotated[StrictInt, Key(ge=0)] = 20
     max_share: Annotated[float, Key(ge=0, le=1, strict=True)] = 0.20
+    max_crm_changes: Annotated[StrictInt, Key(ge=0)] = 200
+    max_deletions: Annotated[StrictInt, Key(ge=0)] = 5
+    max_deletion_share: Annotated[float, Key(ge=0, le=1, strict=True)] = 0.10
+
+    def limits(self) -> Limits:
+        """The same for the engine."""
+        return Limits(
+            self.max_changes, self.max_share, self.max_crm_changes, self.max_deletions, self.max_deletion_share
+        )
 
 
 class PolicySettings(_Section):
-    """[pair.policy]: `tie` is the side that wins where two edits cannot be told apart in time."""
+    """[pair.policy]: `tie` is the side that wins where two edits cannot be told apart in time; `deal_deleted` and
+    `row_deleted` say what becomes of the other record (SPEC §5)."""
 
     tie: Literal["crm", "table"] = "crm"
+    deal_deleted: DealDeleted = DealDeleted.KEEP
+    row_deleted: RowDeleted = RowDeleted.RESTORE
+
+    def policy(self) -> Policy:
+        """The same for the engine."""
+        return Policy(self.deal_deleted, self.row_deleted)
 
 
 class PairSettings(_Section):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,12 +20,14 @@ import sqlite_utils
 from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # pysqlite3 where it is installed
 
+from syncd.guards import GuardKind, HeldSet, Member
 from syncd.judge import Change
 from syncd.model import NO_SHADOW, Agreed, Link, LinkState, Missing, PackedShadow, Raw, Shadow, Side, Value
 
 FILE_NAME: Final = "syncd.db"
 SCHEMA_VERSION: Final = 1
 BUSY_TIMEOUT_MILLISECONDS: Final = 10_000
+RESUMED_KEPT_SECONDS: Final = 2 * 3600.0
 _write_lock = threading.RLock()  # one writer a process: SQLite would make the others wait far longer (stack.md §3)
 
 migrations = Migrations("syncd")
@@ -49,6 +51,11 @@ def first_schema(db: sqlite_utils.Database) -> None:
         """CREATE TABLE refused (pair TEXT, deal TEXT, side TEXT, sentence TEXT NOT NULL, fingerprint TEXT NOT NULL,
            title TEXT NOT NULL, tries INTEGER NOT NULL, since REAL NOT NULL, next_try REAL NOT NULL,
            PRIMARY KEY (pair, deal, side)) WITHOUT ROWID""",
+        """CREATE TABLE held (pair TEXT, digest TEXT, state TEXT NOT NULL, kind TEXT NOT NULL, side TEXT NOT NULL,
+           field TEXT NOT NULL, members TEXT NOT NULL, sentence TEXT NOT NULL, since REAL NOT NULL,
+           PRIMARY KEY (pair, digest)) WITHOUT ROWID""",
+        """CREATE TABLE frozen (pair TEXT, deal TEXT, field TEXT, sentence TEXT NOT NULL, since REAL NOT NULL,
+           PRIMARY KEY (pair, deal, field)) WITHOUT ROWID""",
         "CREATE TABLE absent (pair TEXT, key TEXT, at REAL NOT NULL, PRIMARY KEY (pair, key)) WITHOUT ROWID",
         """CREATE TABLE passes (id INTEGER PRIMARY KEY, pair TEXT NOT NULL, started REAL NOT NULL, ended REAL,
            report TEXT NOT NULL, error TEXT NOT NULL)""",
@@ -111,6 +118,17 @@ class RefusedWrite:
     tries: int
     since: float
     next_try: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRecord:
+    """A held set as the store keeps it. `state`: held, approved, refused; `digest` is the name under which a person saw
+    it, which stays when members drop out."""
+
+    digest: str
+    state: str
+    set: HeldSet
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,6 +432,110 @@ class Store:
         """Remembers keys that name no deal."""
         self._many("INSERT OR REPLACE INTO absent VALUES (?, ?, ?)", [(self.pair, key, at) for key in keys])
 
+    # --- what waits for a person ---------------------------------------------------------------------------------
+
+    def held(self) -> list[HeldRecord]:
+        """Sets of writes that wait for a person, or that one has approved or refused."""
+        rows = self._rows(
+            "SELECT digest, state, kind, side, field, members, sentence, since FROM held WHERE pair = ? "
+            "ORDER BY since, digest",
+            self.pair,
+        )
+        return [_held(row) for row in rows]
+
+    def keep_held(self, held: Sequence[HeldSet], approved: Sequence[HeldRecord], at: float) -> None:
+        """What waits now takes the place of what waited before. `approved` are the approvals and what is left of each;
+        one of which nothing is left has served. Joins the open transaction."""
+        before = {record.digest: record for record in self.held()}
+        rows = [
+            (one, record.state, record.digest, record.since)
+            for record in approved
+            if (one := record.set).members
+        ]  # fmt: skip
+        settled = {digest for _, _, digest, _ in rows}
+        for one in held:
+            since = before[one.digest].since if one.digest in before else at
+            rows += [(one, "held", one.digest, since)] if one.digest not in settled else []
+        if not rows and not before:
+            return
+        with self._joined():
+            self._many("DELETE FROM held WHERE pair = ?", [(self.pair,)])
+            self._many(
+                "INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (self.pair, digest, state, one.kind.value, one.side.value, one.field,
+                     json.dumps([[m.record, m.old, m.new, m.title, m.shown] for m in one.members], ensure_ascii=False),
+                     one.sentence, since)
+                    for one, state, digest, since in rows
+                ],
+            )  # fmt: skip
+
+    def answer_held(self, digest: str, state: str) -> bool:
+        """A person says "approved" or "refused"; False where no such set waits any more."""
+        with self.tx():
+            cursor = self.connection.execute(
+                "UPDATE held SET state = ? WHERE pair = ? AND digest = ? AND state = 'held'",
+                (state, self.pair, digest),
+            )
+        return bool(cursor.rowcount)
+
+    def frozen(self) -> dict[tuple[str, str], str]:
+        """(deal, field) -> sentence, for what an automation sets back and forth."""
+        rows = self._rows("SELECT deal, field, sentence FROM frozen WHERE pair = ?", self.pair)
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    def put_frozen(self, frozen: Mapping[tuple[str, str], str], at: float) -> None:
+        """Freezes fields of deals; joins the open transaction."""
+        rows = [(self.pair, deal, name, sentence, at) for (deal, name), sentence in frozen.items()]
+        self._many("INSERT OR REPLACE INTO frozen VALUES (?, ?, ?, ?, ?)", rows)
+
+    def resume(self, deal: str, at: float) -> int:
+        """Lets a deal that was frozen or refused go on; returns how many things waited. What was written before `at`
+        no longer counts as setting back and forth."""
+        with self.tx():
+            waited = 0
+            for table in ("frozen", "refused"):
+                sql = f"DELETE FROM {table} WHERE pair = ? AND deal = ?"  # noqa: S608  (constants only)
+                waited += self.connection.execute(sql, (self.pair, deal)).rowcount
+            resumed = {k: v for k, v in (self.fact("resumed") or {}).items() if v > at - RESUMED_KEPT_SECONDS}
+            self.connection.execute(
+                "INSERT OR REPLACE INTO facts VALUES (?, 'resumed', ?)",
+                (self.pair, json.dumps({**resumed, deal: at}, sort_keys=True)),
+            )
+        return waited
+
+    def written_values(self, deals: Collection[str], since: float) -> dict[tuple[str, str], list[Value]]:
+        """(deal, field) -> the values that syncd wrote since then, oldest first; names that changed are no values."""
+        resumed: Mapping[str, float] = self.fact("resumed") or {}
+        found: dict[tuple[str, str], list[Value]] = {}
+        for deal in deals:
+            newer_than = max(since, resumed.get(deal, since))
+            for write in self._writes(
+                "pair = ? AND deal = ? AND at > ? AND action = 'update' AND state IN ('done', 'taken') ORDER BY id",
+                self.pair, deal, newer_than,
+            ):  # fmt: skip
+                for line in write.changes:
+                    if line.kind != "rename":
+                        found.setdefault((deal, line.field), []).append(line.new)
+        return found
+
+    def start_anew(self, note: str, at: float) -> int:
+        """Forgets every link and what was remembered of records, so that links are made again by their ids and the
+        first-run rule decides (SPEC §4). The history stays. Returns how many links there were."""
+        links = self.count_links()
+        with self.tx():
+            for table in ("links", "messages", "refused", "absent", "held"):
+                self.connection.execute(f"DELETE FROM {table} WHERE pair = ?", (self.pair,))  # noqa: S608
+            self.connection.execute(
+                "DELETE FROM facts WHERE pair = ? AND key IN ('unread', 'labels', 'unlisted')", (self.pair,)
+            )
+            self.connection.execute(
+                "UPDATE writes SET state = 'taken', ended_at = ?, note = ?, before = '{}' "
+                "WHERE pair = ? AND state = 'open'",
+                (at, note, self.pair),
+            )
+        return links
+
     # --- passes --------------------------------------------------------------------------------------------------
 
     def begin_pass(self, at: float) -> int:
@@ -482,6 +604,12 @@ def _link(row: Sequence[Any], shadow: Shadow) -> Link:
 def _columns(link: Link) -> tuple[object, ...]:
     own = json.dumps(link.own)
     return link.row, link.state.value, link.title, link.seen, link.seen_at, own, link.foreign
+
+
+def _held(row: Sequence[Any]) -> HeldRecord:
+    digest, state, kind, side, name, members, sentence, since = row
+    made = tuple(Member(*member) for member in json.loads(members))
+    return HeldRecord(digest, state, HeldSet(GuardKind(kind), Side(side), name, made, sentence), since)
 
 
 def _write(row: Sequence[Any]) -> Write:

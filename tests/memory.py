@@ -15,6 +15,7 @@ from typing import Any
 
 from syncd.fields import DEFAULT_COLUMNS, Field
 from syncd.model import ABSENT, Direction, Missing, Raw, Record, Side, Stamp
+from syncd.policy import Limits, Policy
 from syncd.reconcile import Pair, PassResult, run_pass
 from syncd.sides import (
     Column,
@@ -38,6 +39,7 @@ from syncd.store import Store
 from syncd.values import Names, Problem, codec_for, text
 
 START = 1_700_000_000.0
+NO_LIMITS = Limits(10**9, 1.0, 10**9, 10**9, 1.0)  # for stories that are about something else than mass changes
 PAGE = 100
 SALES = Pipeline("p1", "Sales", (Stage("s1", "New"), Stage("s2", "Qualified"), Stage("s3", "Closed  Won ")))
 SERVICE = Pipeline("p2", "Service", (Stage("t1", "New"), Stage("t2", "Done")))
@@ -313,8 +315,22 @@ class MemoryCrm(_MemorySide):
         raise AssertionError("a deal was to be made")
 
     def delete(self, id: str) -> WriteResult | Missing:
-        """Nothing is deleted yet."""
-        raise AssertionError("a deal was to be deleted")
+        """Deletes a deal."""
+        with self.call("delete", id):
+            loss = self.next_loss()
+            refused = self.faults.refuse("delete", id, {})
+            versions = self.deals.get(id)
+            if loss == "before":
+                return Lost("The answer was lost.")
+            if refused is not None:
+                return refused
+            if not versions or versions[-1].values is None:
+                return ABSENT
+            self.log.append(
+                LoggedWrite(self.side, "delete", id, {n: (v, None) for n, v in versions[-1].values.items()})
+            )
+            self.drop(id)
+        return Lost("The answer was lost.") if loss else Written(Record(id, (None,) * len(self.fields)))
 
     def edited(self, questions: Sequence[Question]) -> dict[Question, Stamp]:
         """The CRM shows its clocks; a question has no other answer."""
@@ -526,8 +542,21 @@ class MemoryTable(_MemorySide):
         return Written(self.record(rows[0]), made=True)
 
     def delete(self, id: str) -> WriteResult | Missing:
-        """Nothing is deleted yet."""
-        raise AssertionError("a row was to be deleted")
+        """Deletes a row."""
+        with self.call("delete", id):
+            loss = self.next_loss()
+            refused = self.faults.refuse("delete", id, {})
+            if loss == "before":
+                return Lost("The answer was lost.")
+            if refused is not None:
+                return refused
+            if id not in self.rows:
+                return ABSENT
+            self.log.append(
+                LoggedWrite(self.side, "delete", id, {n: (v, None) for n, v in self.rows[id].cells.items()})
+            )
+            self.drop(id)
+        return Lost("The answer was lost.") if loss else Written(Record(id, (None,) * len(self.fields)))
 
     def edited(self, questions: Sequence[Question]) -> dict[Question, Stamp]:
         """After this instant or not, by the cell's own modified time (blank: when the row was made)."""
@@ -581,6 +610,7 @@ class World:
 
     def __init__(self, folder: Path, fields: Sequence[Field] | None = None, *, tie_side: Side = Side.CRM) -> None:
         self.folder, self.tie_side = folder, tie_side
+        self.limits, self.policy, self.quiet_seconds = Limits(), Policy(), 0.0
         self.fields = tuple(fields) if fields is not None else tuple(field_of(name) for name in FIELD_NAMES)
         self.clock = Clock()
         self.crm, self.table = MemoryCrm(self.clock), MemoryTable(self.clock)
@@ -613,7 +643,20 @@ class World:
             self.tie_side,
             clock=self.clock,
             stopping=lambda: self.stopping,
+            limits=self.limits,
+            policy=self.policy,
+            quiet_seconds=self.quiet_seconds,
         )
+
+    def choose(
+        self, *, limits: Limits | None = None, policy: Policy | None = None, quiet_seconds: float | None = None
+    ) -> World:
+        """Other settings, from now on."""
+        self.limits, self.policy = limits or self.limits, policy or self.policy
+        self.quiet_seconds = self.quiet_seconds if quiet_seconds is None else quiet_seconds
+        pair = self.pair
+        pair.limits, pair.policy, pair.quiet_seconds = self.limits, self.policy, self.quiet_seconds
+        return self
 
     def restart(self) -> None:
         """The program was killed and starts again."""

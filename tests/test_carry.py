@@ -13,7 +13,7 @@ from syncd.carry import FIRST_PAUSE_SECONDS, SOURCE_AGE_SECONDS
 from syncd.model import Raw, Side
 from syncd.plan import Trouble
 from syncd.sides import Refused
-from tests.memory import Crash, World
+from tests.memory import NO_LIMITS, Crash, World
 
 A, B, C, D = "dealAAA1", "dealBBB2", "dealCCC3", "dealDDD4"
 Counts = tuple[int, int, int]
@@ -144,7 +144,7 @@ def test_sources_are_read_first_and_the_target_directly_before_the_write(world: 
 
 def test_a_batched_read_of_sources_is_used_while_it_is_fresh(tmp_path: Path) -> None:
     deals = [f"deal{n:04d}" for n in range(30)]
-    world = World(tmp_path).filled(*deals)
+    world = World(tmp_path).filled(*deals).choose(limits=NO_LIMITS)
     world.crm.latency = 0.3
     for deal in deals:
         world.edit_row(deal, value=5)
@@ -607,7 +607,7 @@ def test_making_rows_is_suspended_where_two_are_refused_alike(tmp_path: Path) ->
 
 
 def test_rows_are_made_without_a_column_that_is_refused(tmp_path: Path) -> None:
-    world = World(tmp_path)
+    world = World(tmp_path).choose(limits=NO_LIMITS)
     for n in range(25):
         world.deal(f"deal{n:04d}")
     index = [field.name for field in world.fields].index("owner")

@@ -12,7 +12,7 @@ from syncd.model import Direction, LinkState, Raw, Side
 from syncd.plan import Trouble
 from syncd.reconcile import PassResult, look, open_pair
 from syncd.sides import Column, Misconfigured, Stage, TableSchema, User
-from tests.memory import ARCHIVE, COLUMNS, SALES, SERVICE, VOCABULARY, World, field_of
+from tests.memory import ARCHIVE, COLUMNS, NO_LIMITS, SALES, SERVICE, VOCABULARY, World, field_of
 
 A, B, C = "dealAAA1", "dealBBB2", "dealCCC3"
 
@@ -185,12 +185,12 @@ def test_the_same_edit_on_both_sides_is_agreed_on_without_a_write(filled: World)
 def test_an_edit_back_and_forth_travels_each_time(filled: World) -> None:
     for n, status in enumerate(("won", "open", "won", "open"), start=1):
         filled.edit_row(A, status=status)
-        filled.run()
+        filled.run(1900)  # faster than this, it would be taken for an automation (SPEC §4)
         assert filled.writes() == (n, 0, n)
         filled.agree(A)
     for n, status in enumerate(("lost", "open", "lost"), start=1):
         filled.crm.put(A, status=status)
-        filled.run()
+        filled.run(1900)
         assert filled.writes() == (4, n, 4)
         filled.agree(A)
     rests(filled)
@@ -198,7 +198,7 @@ def test_an_edit_back_and_forth_travels_each_time(filled: World) -> None:
 
 def test_edits_of_many_deals_cost_ten_rows_a_call_and_one_read(world: World) -> None:
     deals = [f"deal{n:04d}" for n in range(25)]
-    world.filled(*deals)
+    world.choose(limits=NO_LIMITS).filled(*deals)
     for deal in deals:
         world.edit_row(deal, value=1)
     result = world.run()

@@ -272,7 +272,7 @@ def test_no_message_holds_a_secret_wherever_it_was_put() -> None:
         ),
         (
             lambda: load(pair(policy={"zzz": 1})),
-            'unknown key "zzz" in pair "acme", [pair.policy]; known are tie.',
+            'unknown key "zzz" in pair "acme", [pair.policy]; known are tie, deal_deleted, row_deleted.',
         ),
         (
             lambda: load(pair(guard={"state_dir": "60s"})),

@@ -38,10 +38,10 @@ def plan(context: click.Context, as_json: bool) -> None:
             opened = open_pair(pair, keep=False)
             seen = look(pair, opened, busy=frozenset(write.deal for write in store.open_writes()))
         if as_json:
-            say_json(plan_json(pair.name, seen.view.ground, seen.plan))
+            say_json(plan_json(pair.name, seen.view.ground, seen.plan, seen.held))
         else:
-            say(plan_lines(pair.name, seen.view.ground, seen.plan))
-        codes.append(3 if any(finding.needs_person for finding in seen.plan.findings) else 0)
+            say(plan_lines(pair.name, seen.view.ground, seen.plan, seen.held))
+        codes.append(3 if seen.held or any(finding.needs_person for finding in seen.plan.findings) else 0)
     context.exit(worst(codes))
 
 

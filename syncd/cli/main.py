@@ -27,6 +27,8 @@ COMMANDS: Final = {
     "why": ("syncd.cli.look", "Why a deal's fields are as they are: both sides, the shadow, the rule."),
     "status": ("syncd.cli.state", "Where each pair stands."),
     "history": ("syncd.cli.state", "What was written, when, old -> new, and why."),
+    "approve": ("syncd.cli.approve", "Approves a held plan; the next pass carries it out."),
+    "resume": ("syncd.cli.approve", "Lets a deal that was frozen or refused go on."),
     "doctor": ("syncd.cli.doctor", "Checks configuration, tokens, scopes, columns, options and clocks."),
     "sandbox": ("syncd.cli.sandbox", "A local HighLevel and a local Airtable with made-up deals."),
     "demo": ("syncd.cli.sandbox", "Sandbox and daemon together: edits on either side are seen to travel."),
@@ -129,7 +131,9 @@ def _daemon(context: click.Context, settings: Settings, pairs: list[PairSettings
     with ExitStack() as stack:
         stack.enter_context(InstanceLock(Path(settings.state_dir), doing="daemon"))
         connections = {pair.name: stack.enter_context(Connection(settings, pair, stop)) for pair in pairs}
-        passes = {name: partial(one.run_pass, partial(_beat, pulse, name)) for name, one in connections.items()}
+        passes = {
+            name: partial(one.run_pass, partial(_beat, pulse, name), patient=True) for name, one in connections.items()
+        }
         log.info("syncd %s: %d pair(s), a pass every %g s", __version__, len(pairs), settings.interval)
         daemon = Daemon(passes, dict.fromkeys(passes, settings.interval), stop=stop, pulse=pulse, report=_log_pass)
         if not daemon.run():

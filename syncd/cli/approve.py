@@ -1,0 +1,144 @@
+"""`syncd approve` and `syncd resume`: what only a person may say. Both work while the daemon runs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from syncd.cli.common import chosen, options, reader, say, say_json, settings_of, shared_options, worst
+
+if TYPE_CHECKING:
+    from syncd.settings import PairSettings, Settings
+    from syncd.store import HeldRecord
+
+SHOWN_MEMBERS = 20
+
+
+@click.command()
+@click.argument("plan", required=False)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Only list what waits, one JSON object per pair.")
+@shared_options
+@click.pass_context
+def approve(context: click.Context, plan: str | None, yes: bool, as_json: bool) -> None:
+    """Approves a held plan; the next pass carries out what of it is still planned, and nothing else.
+
+    PLAN is the name that `syncd plan` and `syncd status` show, or its beginning. Without it, everything that waits is
+    shown and asked for, one by one.
+    """
+    settings = settings_of(context)
+    waiting: list[tuple[PairSettings, HeldRecord]] = []
+    for pair in chosen(context, settings):
+        records = held_of(settings, pair)
+        if as_json:
+            from syncd.report import held_json
+
+            say_json({"pair": pair.name, "held": held_json(record.set for record in records)})
+        waiting += [(pair, record) for record in records]
+    if as_json:
+        context.exit(3 if waiting else 0)
+    wanted = [one for one in waiting if plan is None or one[1].digest.startswith(plan.casefold())]
+    if plan is not None and not wanted:
+        _not_waiting(context, plan, waiting)
+    if not wanted and not options(context).quiet:
+        click.echo("Nothing waits for approval.")
+    context.exit(worst([_ask(settings, pair, record, yes=yes) for pair, record in wanted]))
+
+
+def held_of(settings: Settings, pair: PairSettings) -> list[HeldRecord]:
+    """What waits for a person, as the last pass found it."""
+    store = reader(settings, pair.name)
+    try:
+        return [record for record in store.held() if record.state == "held"]
+    finally:
+        store.close()
+
+
+def _not_waiting(context: click.Context, plan: str, waiting: list[tuple[PairSettings, HeldRecord]]) -> None:
+    from syncd.report import printable
+
+    if not waiting:
+        raise click.UsageError(f"No plan “{printable(plan)}” waits for approval, and no other either.")
+    click.echo(
+        f"The plan “{printable(plan)}” does not wait any more: it has changed. This is what waits now.", err=True
+    )
+    for pair, record in waiting:
+        say(record_lines(pair.name, record))
+    context.exit(3)
+
+
+def record_lines(pair: str, record: HeldRecord) -> list[str]:
+    """A held plan for people: what it is about, and its writes."""
+    from syncd.report import printable
+
+    lines = [f"{pair}: plan {record.digest}", f"  {printable(record.set.sentence)}"]
+    for member in record.set.members[:SHOWN_MEMBERS]:
+        shown = printable(member.shown or member.old or "")
+        lines.append(f"    “{printable(member.title or member.record)}” ({member.record})  {shown}")
+    if len(record.set.members) > SHOWN_MEMBERS:
+        lines.append(f"    … and {len(record.set.members) - SHOWN_MEMBERS} more: syncd approve --json")
+    return lines
+
+
+def _ask(settings: Settings, pair: PairSettings, record: HeldRecord, *, yes: bool) -> int:
+    from syncd.store import Store
+
+    say(record_lines(pair.name, record))
+    try:
+        agreed = yes or click.confirm("Approve exactly this?")
+    except click.Abort:
+        agreed = False
+        click.echo("")
+    if not agreed:
+        click.echo("Not approved; it goes on waiting.", err=True)
+        return 3
+    store = Store(Path(settings.state_dir), pair.name)
+    try:
+        if not store.answer_held(record.digest, "approved"):
+            click.echo("It has changed meanwhile, so nothing was approved. Ask again: syncd approve", err=True)
+            return 3
+    finally:
+        store.close()
+    click.echo(f"Approved {record.digest}; the next pass carries it out.")
+    return 0
+
+
+@click.command()
+@click.argument("deal")
+@shared_options
+@click.pass_context
+def resume(context: click.Context, deal: str) -> None:
+    """Lets DEAL (an id or part of a name) go on after it was frozen or refused."""
+    from syncd.cli.look import matching
+    from syncd.report import printable
+    from syncd.store import Store
+
+    settings = settings_of(context)
+    names: dict[str, str] = {}
+    for pair in chosen(context, settings):
+        reading = reader(settings, pair.name)
+        try:
+            links = {link.deal: link.title for link in matching(list(reading.links().values()), deal)}
+            waits = {known for known, _ in reading.frozen()} | {refused.deal for refused in reading.refused()}
+        finally:
+            reading.close()
+        found = [known for known in (links or {deal: deal}) if known in waits]
+        if len(found) > 1:
+            listed = ", ".join(f"“{printable(links[known])}” ({known})" for known in found[:10])
+            raise click.UsageError(f"{len(found)} deals match “{printable(deal)}”: {listed}. Give the id.")
+        names |= links
+        for known in found:
+            store = Store(Path(settings.state_dir), pair.name)
+            try:
+                store.resume(known, time.time())
+            finally:
+                store.close()
+            click.echo(f"“{printable(links.get(known, known))}” goes on with the next pass of {pair.name}.")
+            context.exit(0)
+    if names:
+        click.echo(f"Nothing of “{printable(next(iter(names.values())))}” is frozen or refused.")
+        context.exit(0)
+    raise click.UsageError(f"No deal matches “{printable(deal)}”. `syncd status` says which ones wait.")

@@ -1,0 +1,280 @@
+"""The guards of SPEC §4: predicates over a plan, between planning and writing, each with a sentence for people. Pure.
+
+A guard never changes a plan by itself. It names a set of writes, exactly: record, field, old, new. That set is held
+until a person approves it; an approval covers these writes and no others, so later planning may drop some of them,
+and what it adds is judged by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from dataclasses import field as made_by
+from enum import StrEnum
+from hashlib import sha256
+from typing import TypeAlias
+
+from syncd.judge import Change, ChangeKind, Ground
+from syncd.model import LinkState, Missing, Side, Value
+from syncd.plan import Plan, Update, View, left_scope
+from syncd.policy import Limits
+
+OSCILLATIONS = 3  # returns to the value before last within an hour that are still believed to be people's
+OSCILLATION_SECONDS = 3600.0
+
+
+class GuardKind(StrEnum):
+    """What a held set is about."""
+
+    CHANGES = "changes"
+    DEALS = "new deals"
+    DELETIONS = "deletions"
+    EMPTY = "almost empty"
+    SWAPPED = "swapped"
+    MATCHES = "matches"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One write of a held set. `record` is the deal's id (of a row without a deal: the row's), `title` for people."""
+
+    record: str
+    old: Value
+    new: Value
+    title: str = made_by(default="", compare=False)
+    shown: str = made_by(default="", compare=False)  # old -> new as people read it
+
+    def sort_key(self) -> tuple[str, str, str]:
+        """Members stand in one order, whatever order they were planned in."""
+        return self.record, self.old or "", self.new or ""
+
+
+SetKey: TypeAlias = tuple[GuardKind, Side, str]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSet:
+    """Writes that wait for a person together. `field` is the field's name, "" where there is none."""
+
+    kind: GuardKind
+    side: Side
+    field: str
+    members: tuple[Member, ...]
+    sentence: str = made_by(default="", compare=False)
+
+    @property
+    def key(self) -> SetKey:
+        """Which sets can cover each other's members."""
+        return self.kind, self.side, self.field
+
+    @property
+    def digest(self) -> str:
+        """The name of exactly this set: 12 hexadecimal digits."""
+        members = [[one.record, one.old, one.new] for one in self.members]
+        whole = json.dumps([self.kind.value, self.side.value, self.field, members], ensure_ascii=True)
+        return sha256(whole.encode()).hexdigest()[:12]
+
+    @property
+    def writes(self) -> int:
+        """How many writes wait (CONTRACT "held"); what waits for a look alone counts none."""
+        return len(self.members) if self.kind in (GuardKind.CHANGES, GuardKind.DEALS, GuardKind.DELETIONS) else 0
+
+
+def made_set(kind: GuardKind, side: Side, name: str, members: Iterable[Member], sentence: str = "") -> HeldSet:
+    """A set with its members in order."""
+    return HeldSet(kind, side, name, tuple(sorted(members, key=Member.sort_key)), sentence)
+
+
+def unapproved(found: HeldSet, approved: Sequence[HeldSet]) -> HeldSet:
+    """`found` without the members that a person has approved: these go on, the rest is judged by itself."""
+    allowed = {member for one in approved if one.key == found.key for member in one.members}
+    return replace(found, members=tuple(member for member in found.members if member not in allowed))
+
+
+def still_wanted(approved: HeldSet, found: Sequence[HeldSet]) -> HeldSet:
+    """What is left of an approval: members that are no longer planned were carried out, or dropped for good."""
+    wanted = {member for one in found if one.key == approved.key for member in one.members}
+    return replace(approved, members=tuple(member for member in approved.members if member in wanted))
+
+
+# --- mass changes ----------------------------------------------------------------------------------------------------
+
+
+def too_many_changes(count: int, total: int, side: Side, limits: Limits) -> bool:
+    """Whether so many writes of one field in one direction wait for a person."""
+    beyond_both = count > limits.max_changes and count > limits.max_share * total
+    return beyond_both or (side is Side.CRM and count > limits.max_crm_changes)
+
+
+def too_many_deletions(count: int, total: int, limits: Limits) -> bool:
+    """Likewise for deletions."""
+    return count > limits.max_deletions and count > limits.max_deletion_share * total
+
+
+def planned_sets(plan: Plan, ground: Ground) -> list[HeldSet]:
+    """Every set that could be held: the changes of each field and direction, new deals, deletions.
+
+    New names of stages and owners are no change, and making rows is never held (SPEC §4).
+    """
+    sets: dict[tuple[Side, int], list[Member]] = defaultdict(list)
+    for update in plan.updates:
+        for change in update.changes:
+            if change.kind is not ChangeKind.RENAME:
+                sets[update.target, change.index].append(_member(update, change, ground))
+    names = [one.name for one in ground.fields]
+    found = [
+        made_set(GuardKind.CHANGES, side, names[index], members)
+        for (side, index), members in sorted(sets.items(), key=lambda item: (item[0][0].value, item[0][1]))
+    ]
+    for side in Side:
+        gone = [Member(one.deal, one.how.value, None, one.title) for one in plan.deletions if one.side is side]
+        if gone:
+            found.append(made_set(GuardKind.DELETIONS, side, "", gone))
+    return found
+
+
+def _member(update: Update, change: Change, ground: Ground) -> Member:
+    old = None if isinstance(change.old, Missing) else change.old
+    codec = ground.codecs[change.index]
+    shown = f"{codec.show(old) or '(blank)'} -> {codec.show(change.new) or '(blank)'}"
+    return Member(update.deal, old, change.new, update.title, shown)
+
+
+def held_sets(found: Sequence[HeldSet], ground: Ground, total: int, limits: Limits,
+              approved: Sequence[HeldSet]) -> list[HeldSet]:  # fmt: skip
+    """The sets that go beyond the limits, without what was approved, each with its sentence. `total`: all links."""
+    held = []
+    for one in found:
+        rest = unapproved(one, approved)
+        count = len(rest.members)
+        if rest.kind is GuardKind.DELETIONS:
+            beyond = too_many_deletions(count, total, limits)
+        else:
+            beyond = too_many_changes(count, total, rest.side, limits)
+        if count and beyond:
+            held.append(replace(rest, sentence=_sentence(rest, ground, total)))
+    return held
+
+
+def _sentence(held: HeldSet, ground: Ground, total: int) -> str:
+    count, side = len(held.members), ground.labels[held.side]
+    mend = f"Look with `syncd plan`, then carry it out with `syncd approve {held.digest}`."
+    if held.kind is GuardKind.DELETIONS:
+        noun = "deals" if held.side is Side.CRM else "rows"
+        return f"{count} {noun} of {total} links would be deleted in {side} at once. {mend}"
+    if held.kind is GuardKind.DEALS:
+        return f"{count} new deals would be made in {side} at once. {mend}"
+    column = next((one.columns[-1] for one in ground.fields if one.name == held.field), held.field)
+    news = {member.new for member in held.members}
+    same = " to the same value" if len(news) == 1 and count > 1 else ""
+    return f"“{column}” would change in {side} on {count} of {total} records at once{same}. {mend}"
+
+
+def without(plan: Plan, held: Sequence[HeldSet], ground: Ground) -> Plan:
+    """The plan without what is held; everything else goes on."""
+    waiting = {(one.kind, one.side, one.field, member.record) for one in held for member in one.members}
+    if not waiting:
+        return plan
+    names = [one.name for one in ground.fields]
+    updates = []
+    for update in plan.updates:
+        rest = tuple(
+            change
+            for change in update.changes
+            if change.kind is ChangeKind.RENAME
+            or (GuardKind.CHANGES, update.target, names[change.index], update.deal) not in waiting
+        )
+        if rest or update.partner:
+            updates.append(replace(update, changes=rest))
+    deletions = [one for one in plan.deletions if (GuardKind.DELETIONS, one.side, "", one.deal) not in waiting]
+    return replace(plan, updates=updates, deletions=deletions)
+
+
+# --- a side that is almost empty -------------------------------------------------------------------------------------
+
+
+def missing_records(view: View) -> dict[Side, list[Member]]:
+    """Per side, the links' records that a complete sweep does not show, though nothing explains it.
+
+    A deal of a pipeline that the configuration no longer names has left the scope; that is no emptiness (SPEC §4).
+    """
+    missing: dict[Side, list[Member]] = {Side.CRM: [], Side.TABLE: []}
+    carried = {row.partner for row in view.table.values() if row.partner}
+    for link in view.links.values():
+        if link.state is not LinkState.BOTH:
+            continue
+        if link.deal not in view.crm and not left_scope(view.ground, link):
+            missing[Side.CRM].append(Member(link.deal, link.deal, None, link.title))
+        if link.row not in view.table and link.deal not in carried:
+            missing[Side.TABLE].append(Member(link.deal, link.row, None, link.title))
+    return missing
+
+
+def almost_empty(view: View, limits: Limits, approved: Sequence[HeldSet]) -> list[HeldSet]:
+    """Sides that lack so much of what was there that nothing is written and nothing is asked one by one (SPEC §4)."""
+    known = sum(link.state is LinkState.BOTH for link in view.links.values())
+    held = []
+    for side, members in missing_records(view).items():
+        found = made_set(GuardKind.EMPTY, side, "", members)
+        rest = unapproved(found, approved)
+        count = len(rest.members)
+        if count > limits.max_missing and count > limits.max_missing_share * known:
+            noun = "deals" if side is Side.CRM else "rows"
+            sentence = (
+                f"{view.ground.labels[side]} shows {count} of {known} known {noun} no more. Nothing is written. Were "
+                f"they really deleted? Then `syncd approve {rest.digest}`; else bring them back."
+            )
+            held.append(replace(rest, sentence=sentence))
+    return held
+
+
+def swapped(side: Side, label: str, before: str, now: str) -> HeldSet:
+    """A base, table or location that is another than the one whose records were linked (SPEC §4)."""
+    found = HeldSet(GuardKind.SWAPPED, side, "", (Member(now, before, now),))
+    what = "location" if side is Side.CRM else "table"
+    sentence = (
+        f"This is another {what} in {label} than before ({now}, formerly {before}). Nothing is written. `syncd plan` "
+        f"shows what a first pass would do; then `syncd approve {found.digest}`, or put the former one back."
+    )
+    return replace(found, sentence=sentence)
+
+
+# --- an automation that sets things back -----------------------------------------------------------------------------
+
+
+def returns(values: Sequence[Value]) -> int:
+    """How often a value is the one before last again, after another one in between."""
+    return sum(
+        values[at] == values[at - 2] and values[at] != values[at - 1] for at in range(2, len(values))
+    )  # fmt: skip
+
+
+def oscillations(plan: Plan, ground: Ground, written: Mapping[tuple[str, str], Sequence[Value]]) -> dict[tuple[str, str], str]:  # fmt: skip  # noqa: E501
+    """(deal, field) -> sentence, for planned changes that would set a field back and forth once too often.
+
+    `written` are the values that syncd itself wrote to a field of a deal within the last hour, on either side, oldest
+    first.
+    """
+    frozen = {}
+    for update in plan.updates:
+        for change in update.changes:
+            name = ground.fields[change.index].name
+            before = written.get((update.deal, name), ())
+            if change.kind is not ChangeKind.RENAME and returns([*before, change.new]) > OSCILLATIONS:
+                frozen[update.deal, name] = _frozen_sentence(ground, change.index, update)
+    return frozen
+
+
+def _frozen_sentence(ground: Ground, index: int, update: Update) -> str:
+    return (
+        f"“{ground.fields[index].columns[-1]}” was set back and forth several times within an hour, probably by an "
+        f"automation; syncd leaves it alone. Stop the automation, then `syncd resume {update.deal}`."
+    )
+
+
+def total_links(view: View, plan: Plan) -> int:
+    """All links that the shares of the limits count: those known, and those that this plan makes."""
+    known: Collection[str] = view.links.keys()
+    return len(known) + len({link.deal for link in plan.links} - set(known))
