@@ -124,6 +124,20 @@ def unchanged(codec: Codec, stored: Raw, now: Raw) -> bool:
     return now == stored or (now is not None and cell_labels(codec, now) == stored)
 
 
+def option_gone(codec: Codec, stored: Raw, now: Raw) -> bool:
+    """Whether a cell is blank because somebody removed the option that it held: nobody cleared the cell (SPEC §4)."""
+    column = getattr(codec, "column", None)
+    if (
+        column is None
+        or column.kind != "select"
+        or not codec.is_blank(now)
+        or not isinstance(stored, str)
+        or not stored
+    ):
+        return False
+    return stored not in column.options and folded(stored) not in {folded(label) for label in column.options.values()}
+
+
 def cell_labels(codec: Codec, raw: Raw) -> Raw:
     """A cell with labels in place of option ids; both cells of a stage."""
     if isinstance(codec, StageCodec) and isinstance(raw, list) and len(raw) == 2:
@@ -157,7 +171,7 @@ def _table_value(
     if index in record.lacks:
         return UNKNOWN, None
     raw, codec = record.raw[index], ground.codecs[index]
-    if agreed is not None and unchanged(codec, agreed.table, raw):
+    if agreed is not None and (unchanged(codec, agreed.table, raw) or option_gone(codec, agreed.table, raw)):
         return agreed.value, None
     blankable = ground.fields[index].name not in NEVER_BLANK
     if not blankable and codec.is_blank(raw) and not _moves_pipeline(codec, raw, known):
@@ -225,6 +239,8 @@ def judge(
     if x is UNKNOWN or y is UNKNOWN:
         return Verdict(index, Kind.HOLD, shadow, x, y, remark or "it could not be read", table_edited=edited)
     assert crm is not None  # an unknown deal was held above
+    if agreed is not None and x == agreed.value and option_gone(codec, agreed.table, table.raw[index]):
+        return _optionless(ground, index, shadow, x, y)
     if direction is Direction.OFF:
         return Verdict(index, Kind.HOLD, shadow, x, y, "this column is off")
     if _is_fill(ground, index, codec, table, x, y):
@@ -361,6 +377,14 @@ def _copied(
     )
     edited = target is Side.CRM or conflict
     return Verdict(index, kind, shadow, x, y, why, change=change, table_edited=edited, stamps=stamps)
+
+
+def _optionless(ground: Ground, index: int, shadow: Observed, x: Observed, y: Observed) -> Verdict:
+    """The cell's option was removed: it is not read as cleared, and nothing is written for it."""
+    column, shown = ground.fields[index].columns[-1], clipped(ground.codecs[index].show(_value(x)))
+    problem = f"“{shown}” is no option of “{column}” any more; make it again, or choose another."
+    return Verdict(index, Kind.HOLD, shadow, x, y, "its option was removed from the column", problem=problem,
+                   needs_person=True)  # fmt: skip
 
 
 def _nameless(ground: Ground, index: int, shadow: Observed, x: Observed, y: Observed) -> Verdict:

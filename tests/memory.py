@@ -356,6 +356,7 @@ class MemoryTable(_MemorySide):
 
     side = Side.TABLE
     label = "Airtable"
+    identity = "app1/tbl1"
     write_batch = 10
     read_batch = 100
 
@@ -424,7 +425,7 @@ class MemoryTable(_MemorySide):
     def schema(self) -> TableSchema:
         """Columns as they are now."""
         with self.call("schema"):
-            return TableSchema("app1/tbl1", dict(self.columns), self.sync_column)
+            return TableSchema(self.identity, dict(self.columns), self.sync_column)
 
     def record(self, row: str) -> Record:
         """A row as the engine sees it."""
