@@ -33,6 +33,17 @@ def is_current(store: Store) -> bool:
     return known is not None and marked is not None and marked in (known["now"], known.get("next"))
 
 
+def take_over(store: Store, former: str) -> bool:
+    """Lets a renamed pair go on where it ended under its former name; False where that state is an old one."""
+    if not is_current(store.named(former)):
+        return False
+    path = _path(store)
+    if path is not None:
+        _write(path, store.pair, _read(path).get(former, ""))
+    store.take_over(former)
+    return True
+
+
 def advance(store: Store) -> None:
     """Moves the mark: announced in the database, written to the file, confirmed in the database. Raises
     `StoreFailed`."""

@@ -69,6 +69,7 @@ class Connection:
             progress=progress,
             limits=self.pair.guard.limits(),
             policy=self.pair.policy.policy(),
+            siblings=frozenset(one.name for one in self.settings.pair),
             parallel=True,
         )
 

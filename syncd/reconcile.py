@@ -66,6 +66,7 @@ class Pair:
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
     limits: Limits = field(default_factory=Limits)
     policy: Policy = field(default_factory=Policy)
+    siblings: frozenset[str] = frozenset()  # the names of all pairs of the configuration
     quiet_seconds: float = 0.0  # how long a typed cell must rest; only the daemon waits (SPEC §4)
     parallel: bool = False  # whether both sides may be swept at once, in two threads; the simulation has one
 
@@ -300,6 +301,7 @@ def identities_held(pair: Pair, table: str, *, keep: bool) -> list[HeldSet]:
     """What waits for a person because a table or a location was swapped for another (SPEC §4). Once approved, the
     links are made anew by their ids."""
     now = {Side.CRM: pair.crm.identity, Side.TABLE: table}
+    resume_renamed(pair, {side.value: name for side, name in now.items()}, keep=keep)
     before: Mapping[str, str] = pair.store.fact("identity") or {}
     labels = {Side.CRM: pair.crm.label, Side.TABLE: pair.table.label}
     sets = [
@@ -314,6 +316,23 @@ def identities_held(pair: Pair, table: str, *, keep: bool) -> list[HeldSet]:
             pair.store.start_anew("The table or the location was swapped for another.", pair.clock())
         pair.store.set_fact("identity", {side.value: name for side, name in now.items()})
     return held
+
+
+def resume_renamed(pair: Pair, identity: Mapping[str, str], *, keep: bool) -> None:
+    """A pair that is new by its name, over a table and a location that another one synced, is that one renamed.
+
+    Raises `Misconfigured` where the other one is still configured: two pairs on one table (SPEC §4).
+    """
+    if pair.store.fact("identity") is not None:
+        return
+    for former in pair.store.pairs_with("identity", identity):
+        if former in pair.siblings:
+            raise Misconfigured(f"The pairs “{former}” and “{pair.name}” use the same table; each needs its own.")
+        if not keep:
+            pair.store = pair.store.named(former)
+            return
+        if generation.take_over(pair.store, former):
+            return
 
 
 def forget_fields(pair: Pair, names: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -535,6 +536,28 @@ class Store:
                 (at, note, self.pair),
             )
         return links
+
+    # --- a pair that was renamed ---------------------------------------------------------------------------------
+
+    def named(self, pair: str) -> Store:
+        """The same database as another pair sees it, over the same connection."""
+        other = copy(self)
+        other.pair = pair
+        return other
+
+    def pairs_with(self, key: str, value: object) -> list[str]:
+        """Other pairs of this database for which a fact has this value."""
+        text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+        sql = "SELECT pair FROM facts WHERE key = ? AND value = ? AND pair <> ? ORDER BY pair"
+        return [row[0] for row in self._rows(sql, key, text, self.pair)]
+
+    def take_over(self, former: str) -> None:
+        """This pair goes on where the pair called `former` ended: it is the same one under another name."""
+        with self.tx():
+            self.connection.execute("DELETE FROM facts WHERE pair = ?", (self.pair,))
+            for table in ("facts", "links", "writes", "messages", "refused", "held", "frozen", "absent", "passes"):
+                sql = f"UPDATE {table} SET pair = ? WHERE pair = ?"  # noqa: S608  (constants only)
+                self.connection.execute(sql, (self.pair, former))
 
     # --- passes --------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from syncd.policy import DealDeleted, Limits, Policy, RowDeleted
 from syncd.reconcile import PassResult, look, open_pair
 from syncd.sides import Refused
 from syncd.store import FILE_NAME, Store
-from tests.memory import COLUMNS, NO_LIMITS, SALES, Crash, World
+from tests.memory import COLUMNS, NO_LIMITS, SALES, CountedStore, Crash, World
 
 A, B, C = "dealAAA1", "dealBBB2", "dealCCC3"
 
@@ -756,3 +756,50 @@ def test_limits_are_of_the_pair(many: World) -> None:
     for deal in deals(4):
         many.edit_row(deal, value=5)
     assert many.run().as_json()["held"] == 4
+
+
+# --- a pair that is renamed ------------------------------------------------------------------------------------------
+
+
+def renamed(world: World, name: str, siblings: tuple[str, ...] = ()) -> Store:
+    """The configuration calls the pair otherwise from now on."""
+    store = CountedStore(world.folder, name, world.step)
+    world.pair = replace(world.pair, name=name, store=store, siblings=frozenset((name, *siblings)))
+    return store
+
+
+def test_a_renamed_pair_goes_on_where_it_was(tmp_path: Path) -> None:
+    world = World(tmp_path).filled(A, B)
+    world.edit_row(A, value=5)
+    world.clock.advance(5)
+    world.crm.put(A, name="Later edit of another field")
+    store = renamed(world, "acme")
+    assert [u.deal for u in look(world.pair, open_pair(world.pair, keep=False)).plan.updates] == [A, A]
+    world.pair.store = store
+    result = world.run()
+    assert (result.error, result.notes, result.tally.conflicts) == ("", [], 0)
+    assert world.writes() == (1, 1, 1)
+    assert world.store.count_links() == 0
+    assert store.count_links() == 2
+    assert len(store.history()) > 2
+    assert world.run().notes == []
+
+
+def test_two_pairs_on_one_table_are_refused(tmp_path: Path) -> None:
+    world = World(tmp_path).filled(A)
+    renamed(world, "acme", siblings=("test",))
+    result = world.run()
+    assert result.code == 2
+    assert "use the same table" in result.error
+    assert world.writes() == (0, 0, 0)
+
+
+def test_an_old_state_under_a_former_name_is_not_taken_over(tmp_path: Path) -> None:
+    world = World(tmp_path).filled(A)
+    (tmp_path / GENERATION).unlink()
+    store = renamed(world, "acme")
+    result = world.run()
+    assert (result.error, world.writes()) == ("", (0, 0, 0))
+    assert (store.count_links(), world.store.count_links()) == (1, 1)
+    world.store = store  # type: ignore[assignment]
+    world.agree(A)
