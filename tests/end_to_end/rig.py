@@ -87,8 +87,9 @@ class Rig:
             text=True,
         )
 
-    def run(self, *arguments: str, **environment: str) -> Ran:
-        """Runs a command line to its end, in this process: starting Python anew costs a second of CPU each time.
+    def run(self, *arguments: str, typed: str = "", **environment: str) -> Ran:
+        """Runs a command line to its end, in this process: starting Python anew costs a second of CPU each time. What a
+        person types stands in `typed`.
 
         Airtable's bucket is opened wide, since the sandbox has no limit here; `run_apart` has the real one.
         """
@@ -99,6 +100,7 @@ class Rig:
         with (
             mock.patch.dict(os.environ, self._environment(environment), clear=True),
             mock.patch.object(airtable, "BUCKET_COUNT", 100_000),
+            mock.patch.object(sys, "stdin", io.StringIO(typed)),
             redirect_stdout(out),
             redirect_stderr(err),
         ):

@@ -149,7 +149,8 @@ def test_signal_in_the_midst_of_a_fill(tmp_path: Path, number: int) -> None:
         made = len(rig.airtable.rows(TABLE))
         assert made in range(20, 70, 10)  # whole batches
         assert json.loads(rig.run("status", "--json").out)["links"] == made
-        assert write_states(rig) == {"done"}  # none is left unsettled
+        # None is left unsettled. A batch that waited for its turn when the signal came was never sent.
+        assert {"done"} <= write_states(rig) <= {"done", "not_done"}
         rig.forget_log()
         assert rig.reconcile()["created"] == {"crm": 0, "table": 70 - made}
         assert {write.kind for write in rig.table_writes()} == {"create"}
@@ -165,6 +166,7 @@ def test_signal_while_waiting_for_a_server(rig: Desk) -> None:
     """A rest that a 429 asks for, and the pauses between retries, end with the signal."""
     typed = ids(rig)[0]
     rig.type(typed, Value=88)
+    rig.later()  # the daemon lets what was just typed rest
     rig.forget_log()
     for fault in (
         Fault("PUT", status=429, headers={"Retry-After": "100"}, body={"message": "Too many requests"}, times=-1),
