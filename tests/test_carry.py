@@ -12,6 +12,7 @@ from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # as the s
 from syncd.carry import FIRST_PAUSE_SECONDS, SOURCE_AGE_SECONDS
 from syncd.model import Raw, Side
 from syncd.plan import Trouble
+from syncd.policy import DealDeleted, Policy, RowDeleted
 from syncd.sides import Refused
 from tests.memory import NO_LIMITS, Crash, World
 
@@ -668,7 +669,16 @@ def story_of_faults(world: World) -> None:
     world.table.faults.lost = ["after", "after"]
 
 
+def story_of_deletions(world: World) -> None:
+    """A deal and a row are deleted, and the settings say that the other one goes, too."""
+    world.choose(policy=Policy(DealDeleted.DELETE_ROW, RowDeleted.DELETE_DEAL))
+    world.crm.drop(A)
+    world.table.drop(world.table.row_of(B))
+    world.edit_row(C, value=9)
+
+
 STORIES: dict[str, tuple[Story, Counts]] = {
+    "deletions": (story_of_deletions, (2, 1, 1)),
     "edits": (story_of_edits, (3, 2, 4)),
     "records": (story_of_records, (0, 4, 0)),
     "faults": (story_of_faults, (1, 2, 1)),
