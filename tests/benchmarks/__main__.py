@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.benchmarks.report import Measured, Startup, checks_of, markdown
 from tests.benchmarks.scene import counted_calls, forget_calls, opened
 from tests.benchmarks.server import serving
+from tests.benchmarks.window import measure as measure_windows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).with_name("results.md")
@@ -109,7 +110,8 @@ def main() -> int:
     bare = statistics.median(timed(lambda: of_process("-c", "pass"))[0] for _ in range(STARTS))
     startup = Startup(median_start("--version"), status, bare, peak_memory("--imports", {}))
     checks = checks_of(found, startup)
-    text = markdown(found, startup, checks, load=load, seconds=time.monotonic() - began)
+    note("the window between read and write")
+    text = markdown(found, startup, checks, measure_windows(), load=load, seconds=time.monotonic() - began)
     print(text)
     output = given.output or (RESULTS if sorted(given.sizes) == list(SIZES) else None)
     if output is not None:

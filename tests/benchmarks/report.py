@@ -13,6 +13,7 @@ from pathlib import Path
 
 from syncd import __version__
 from tests.benchmarks.scene import Calls
+from tests.benchmarks.window import Window
 
 EXTRA_CALLS = 4  # a side, beside its pages
 WALL_RATIO = 1.5
@@ -155,7 +156,13 @@ def _machine(load: float) -> str:
 
 
 def markdown(
-    found: Sequence[Measured], startup: Startup, checks: Sequence[Check], *, load: float, seconds: float
+    found: Sequence[Measured],
+    startup: Startup,
+    checks: Sequence[Check],
+    windows: Sequence[Window],
+    *,
+    load: float,
+    seconds: float,
 ) -> str:
     """The whole report."""
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
@@ -181,6 +188,15 @@ def markdown(
             "",
             f"`syncd --version` {startup.version:.3f} s, `syncd status` {startup.status:.3f} s, an empty Python "
             f"{startup.bare_python:.3f} s; with everything imported, it takes {_megabytes(startup.imports)}.",
+            "",
+            "## The window between the last read of a record and its write",
+            "",
+            "Milliseconds between the two requests' arrivals at the servers; a real service adds its round trip.",
+            "",
+            table(
+                ["side", "writes", "median", "longest"],
+                [(w.side, f"{w.writes}", f"{w.median:.1f} ms", f"{w.longest:.1f} ms") for w in windows],
+            ),
             "",
             "## Targets" + (f": {missed} missed" if missed else ": all met"),
             "",
