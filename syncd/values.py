@@ -61,7 +61,8 @@ def money(raw: Raw, precision: int) -> Reading:
         written = written.replace(",", "")  # any other comma is no number: 12,50 means different things to people
     try:
         number = Decimal(written)
-        if not number.is_finite() or abs(number) >= Decimal(10) ** 15:
+        # By its digits: even abs() of 1e9999999, which anybody can type, overflows.
+        if not number.is_finite() or (number and number.adjusted() >= 15):
             raise InvalidOperation
         rounded = number.quantize(Decimal(1).scaleb(-precision), ROUND_HALF_UP)
     except InvalidOperation:
