@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, unquote
 
@@ -92,19 +91,6 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         """Lets time pass."""
         self.now += seconds
-
-
-class QuickStore(Store):
-    """A store that does not wait for the disk."""
-
-    def _connect(self, folder: Path) -> Any:
-        connection = super()._connect(folder)
-        connection.execute("PRAGMA journal_mode=MEMORY")
-        connection.execute("PRAGMA synchronous=OFF")
-        return connection
-
-    def _rows(self, sql: str, *values: object) -> list[Any]:
-        return [] if sql.startswith("PRAGMA synchronous") else super()._rows(sql, *values)
 
 
 class Bench:
@@ -193,11 +179,11 @@ class Bench:
 
 
 class Passes:
-    """A bench with a store: whole passes."""
+    """A bench with a store in memory: whole passes."""
 
-    def __init__(self, bench: Bench, folder: Path) -> None:
+    def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        self.store = QuickStore(folder, "hostile")
+        self.store = Store(None, "hostile")
         self.pair = Pair("hostile", FIELDS, bench.crm, bench.table, self.store, clock=bench.clock)
 
     def run(self, seconds_later: float = 120.0) -> PassResult:
