@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -17,6 +18,9 @@ def main() -> None:
 
     if "_SYNCD_COMPLETE" in os.environ:
         syncd.main(prog_name="syncd")  # the shell asks for completions
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that this terminal's encoding lacks is no failure
     sys.exit(run(sys.argv[1:]))
 
 

@@ -18,7 +18,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from types import TracebackType
@@ -41,6 +41,8 @@ FIRST_BACKOFF_SECONDS: Final = 0.5
 RESTS_AT_MOST: Final = 6  # how often one request is repeated because of 429
 LONGEST_REST_SECONDS: Final = 120.0  # a longer Retry-After ends the pass instead of blocking it
 REQUEST_TIMEOUT: Final = 408  # the server's own word for "no whole request came": treated like 5xx
+LONGEST_SAID: Final = 8_000  # characters of a server's words that are looked at: sentences need a few hundred
+NEVER_LATER: Final = 4_102_444_800.0  # 2100-01-01: an instant beyond it, or before 1970, is none
 
 
 class HttpError(Exception):
@@ -105,8 +107,11 @@ def conceal(secret: str) -> None:
 
 
 def scrub(text: object) -> str:
-    """`text` without any known secret and without anything that looks like a token."""
-    shown = str(text)
+    """`text` without any known secret and without anything that looks like a token.
+
+    A very long text is cut off: looking for tokens can take quadratic time, and servers choose what they say.
+    """
+    shown = str(text)[:LONGEST_SAID]
     for secret in sorted(_secrets, key=len, reverse=True):
         shown = shown.replace(secret, "***")
     return _TOKEN_LIKE.sub("***", shown)
@@ -212,13 +217,11 @@ class ClockOffset:
 
     def observe(self, date: str | None, sent: float, received: float) -> None:
         """One answer: its `Date` header, and our time in seconds before sending and after receiving."""
-        try:
-            parsed = parsedate_to_datetime(date or "")
-        except (TypeError, ValueError):
+        server = _instant_of(date or "")
+        if server is None:
             return
         if received < sent:  # our own clock was set in between
             return
-        server = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
         low, high = sent - (server + 1.0), received - server
         with self._lock:
             self._low, self._high = max(self._low, low), min(self._high, high)
@@ -301,6 +304,41 @@ class _DueBackend(httpcore.NetworkBackend):
         self._backend.sleep(seconds)
 
 
+class BrokenText:
+    """Stands in an answer for a text that holds half a character (a lone surrogate): where a server cut an emoji in
+    two. It can be neither stored nor sent, so it is no text: whoever asks for one finds a value of a wrong type.
+    """
+
+
+_BROKEN: Final = BrokenText()
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # half a character, or one half of a whole one, as JSON writes it
+
+
+def _without_broken(found: Any) -> Any:
+    """JSON with `BrokenText` in the place of texts that are none; a key that is none goes with its value."""
+    holder = [found]
+    open_ones: list[Any] = [holder]  # no recursion: a server decides how deep its answer is
+    while open_ones:
+        container = open_ones.pop()
+        if isinstance(container, dict):
+            for key in [key for key in container if not _is_whole(key)]:
+                del container[key]
+        for place, value in list(container.items() if isinstance(container, dict) else enumerate(container)):
+            if isinstance(value, dict | list):
+                open_ones.append(value)
+            elif isinstance(value, str) and not _is_whole(value):
+                container[place] = _BROKEN
+    return holder[0]
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One answer. Header names are lower case; `content` is decoded (gzip) but otherwise as sent."""
@@ -310,11 +348,12 @@ class Reply:
     content: bytes
 
     def json(self) -> Any:
-        """The content as JSON; raises `NotJson`."""
+        """The content as JSON, in UTF-8 and nothing else (RFC 8259); raises `NotJson`. See `BrokenText`."""
         try:
-            return json_codec.loads(self.content, parse_constant=_no_constant)
+            found = json_codec.loads(self.content.decode("utf-8-sig"), parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
             raise NotJson(f"The answer ({self.status}) is not JSON: {self.text(120) or 'it is empty'}") from error
+        return _without_broken(found) if _HALF.search(self.content) else found
 
     def text(self, length: int = 200) -> str:
         """The beginning of the content for a sentence: printable, on one line, without secrets."""
@@ -468,7 +507,7 @@ class Http:
             self.bucket.penalise(self._rest(reply))
             return None
         if 300 <= reply.status < 400:
-            target = scrub(reply.headers.get("location", "")).partition("?")[0]
+            target = scrub(reply.headers.get("location", "")).partition("?")[0][:200]
             raise Redirected(
                 f"{self.name} redirects to {target!r} ({reply.status}); redirects are not followed. Correct base_url."
             )
@@ -495,6 +534,9 @@ class Http:
             self._due.at = None
 
     def _content(self, response: httpx.Response) -> bytes:
+        # Each gzip can make a thousand bytes of one: within a chunk one is bounded, one in another is not.
+        if len(response.headers.get_list("content-encoding", split_commas=True)) > 1:
+            raise NoAnswer(f"{self.name} packed its answer more than once; it was not unpacked.")
         parts: list[bytes] = []
         size = 0
         for part in response.iter_bytes():
@@ -533,12 +575,21 @@ def _retry_after(value: str | None, now: float) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            at: datetime = parsedate_to_datetime(value)
-        except (TypeError, ValueError):
+        at = _instant_of(value)
+        if at is None:
             return None
-        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
+        seconds = at - now
     return seconds if seconds == seconds and seconds >= 0 else None
+
+
+def _instant_of(date: str) -> float | None:
+    """Epoch seconds of a date as headers hold it; None for what is none, or in no year that this program will see."""
+    try:
+        parsed = parsedate_to_datetime(date)
+        instant = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
+    return instant if 0 <= instant < NEVER_LATER else None
 
 
 def _reason(error: Exception) -> str:

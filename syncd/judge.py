@@ -171,13 +171,35 @@ def _table_value(
     if index in record.lacks:
         return UNKNOWN, None
     raw, codec = record.raw[index], ground.codecs[index]
-    if agreed is not None and (unchanged(codec, agreed.table, raw) or option_gone(codec, agreed.table, raw)):
+    if agreed is not None and (
+        unchanged(codec, agreed.table, raw)
+        or option_gone(codec, agreed.table, raw)
+        or _came_back(codec, agreed, raw)
+    ):
         return agreed.value, None
     blankable = ground.fields[index].name not in NEVER_BLANK
     if not blankable and codec.is_blank(raw) and not _moves_pipeline(codec, raw, known):
         return (agreed.value if agreed is not None else None), None
     reading = codec.from_table(raw, known)
     return (UNKNOWN, reading) if isinstance(reading, Problem) else (reading, None)
+
+
+def _came_back(codec: Codec, agreed: Agreed | None, raw: Raw) -> bool:
+    """Whether the Pipeline column was not there when the stage was agreed on (only then its cell is stored as None), is
+    there now, and the Stage cell is as it was. What the Pipeline cell shows may be older than the deal's last move, so
+    it is no edit, and is filled from the CRM: a column restored from the trash must not move deals back (SPEC §4)."""
+    stored = agreed.table if agreed is not None else None
+    if not isinstance(codec, StageCodec) or codec.pipeline_column is None:
+        return False
+    if not isinstance(stored, list) or not isinstance(raw, list) or len(stored) != 2 or len(raw) != 2:
+        return False
+    labels = cell_labels(codec, raw)
+    same_stage = raw[1] == stored[1] or (isinstance(labels, list) and labels[1] == stored[1])
+    return stored[0] is None and not _empty(raw[0]) and same_stage
+
+
+def _empty(raw: Raw) -> bool:
+    return raw is None or raw == ""
 
 
 def _moves_pipeline(codec: Codec, raw: Raw, known: Value) -> bool:
@@ -245,6 +267,8 @@ def judge(
         return Verdict(index, Kind.HOLD, shadow, x, y, "this column is off")
     if _is_fill(ground, index, codec, table, x, y):
         return _filled(ground, index, shadow, x, y, crm, table)
+    if x == y and _came_back(codec, agreed, table.raw[index]) and not _shows(codec, table.raw[index], _value(x)):
+        return _filled(ground, index, shadow, x, y, crm, table, "pipeline whose column was not there")
     if direction is not Direction.BOTH:
         return _one_way(ground, index, shadow, x, y, crm, table, agreed)
     stamps: tuple[Stamp | None, Stamp | None] = (None, None)
@@ -275,9 +299,10 @@ def _is_fill(ground: Ground, index: int, codec: Codec, table: Record, x: Observe
 
 
 def _filled(
-    ground: Ground, index: int, shadow: Observed, x: Observed, y: Observed, crm: Record, table: Record
+    ground: Ground, index: int, shadow: Observed, x: Observed, y: Observed, crm: Record, table: Record, what: str = ""
 ) -> Verdict:
-    why = f"a blank {ground.fields[index].name} is filled again from {ground.labels[Side.CRM]}"
+    what = what or f"blank {ground.fields[index].name}"
+    why = f"a {what} is filled again from {ground.labels[Side.CRM]}"
     change = Change(index, Side.TABLE, None, _value(x), ChangeKind.FILL, why, table.raw[index], crm.raw[index])
     return Verdict(index, Kind.TO_Y, shadow, x, y, why, change=change)
 

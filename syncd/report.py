@@ -12,13 +12,15 @@ from syncd.model import Missing, Observed, Side
 from syncd.plan import Finding, How, NewRow, Plan, Update
 from syncd.reconcile import PassResult
 from syncd.store import PassRecord, Write
+from syncd.values import clipped
 
 SHOWN_PROBLEMS = 12
+LONGEST_SHOWN = 1_000  # characters of a name or a sentence on a terminal; --json tells all of them
 
 
 def printable(text: object) -> str:
-    """Text from a server or a person without anything that could steer a terminal."""
-    return "".join(character if character.isprintable() else "·" for character in str(text))
+    """Text from a server or a person without anything that could steer a terminal, and no longer than a screen."""
+    return clipped(text, LONGEST_SHOWN)
 
 
 def counted(number: int, one: str, many: str = "") -> str:
@@ -190,7 +192,7 @@ def _update_json(ground: Ground, update: Update) -> dict[str, Any]:
 def pass_line(result: PassResult) -> str:
     """A pass in one line, for logs and the end of `--reconcile`."""
     if result.error:
-        return f"{result.pair}: not completed. {result.error}"
+        return f"{result.pair}: not completed. {printable(' '.join(result.error.splitlines()))}"
     tally = result.tally
     parts = []
     for what, numbers in (("made", tally.created), ("changed", tally.updated), ("deleted", tally.deleted)):

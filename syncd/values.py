@@ -53,7 +53,7 @@ def money(raw: Raw, precision: int) -> Reading:
     (SPEC §1).
     """
     if isinstance(raw, bool | list):
-        return Problem(f"“{raw}” is not a number.")
+        return Problem(f"“{clipped(raw)}” is not a number.")
     if raw is None or (isinstance(raw, str) and not raw.strip()):
         return "0"
     written = repr(raw) if isinstance(raw, float) else str(raw).strip()
@@ -61,7 +61,8 @@ def money(raw: Raw, precision: int) -> Reading:
         written = written.replace(",", "")  # any other comma is no number: 12,50 means different things to people
     try:
         number = Decimal(written)
-        if not number.is_finite() or abs(number) >= Decimal(10) ** 15:
+        # By its digits: even abs() of 1e9999999, which anybody can type, overflows.
+        if not number.is_finite() or (number and number.adjusted() >= 15):
             raise InvalidOperation
         rounded = number.quantize(Decimal(1).scaleb(-precision), ROUND_HALF_UP)
     except InvalidOperation:
@@ -287,6 +288,11 @@ class OwnerCodec:
 Name = TypeVar("Name", Stage, Pipeline)
 
 
+def _called(one: Name) -> str:
+    """A stage's or pipeline's name for a sentence."""
+    return clipped(text(one.name))
+
+
 def _meant(found: list[Name], own: list[Name]) -> Name | None:
     """Which of several names that fold alike is meant: the only one, else the deal's own; else a person must say."""
     for some in (found, [one for one in own if one in found]):
@@ -321,7 +327,7 @@ class StageCodec:
             return pipeline
         listed = choices(stage.name for stage in pipeline.stages)
         if _blank(cells[1]):
-            return Problem(f"Choose a stage of pipeline “{text(pipeline.name)}”: {listed}.")
+            return Problem(f"Choose a stage of pipeline “{_called(pipeline)}”: {listed}.")
         for label in self.names.of(cells[1], self.column):
             found = [stage for stage in pipeline.stages if folded(stage.name) == label]
             own = [stage for stage in found if known == f"{pipeline.id}:{stage.id}"]
@@ -329,9 +335,9 @@ class StageCodec:
             if stage is not None:
                 return f"{pipeline.id}:{stage.id}"
             if found:
-                return Problem(f"Two stages of pipeline “{text(pipeline.name)}” are called “{text(found[0].name)}”.")
+                return Problem(f"Two stages of pipeline “{_called(pipeline)}” are called “{_called(found[0])}”.")
         shown = clipped(label_of(cells[1], self.column))
-        return Problem(f"Stage “{shown}” is not in pipeline “{text(pipeline.name)}”. Choose one of: {listed}.")
+        return Problem(f"Stage “{shown}” is not in pipeline “{_called(pipeline)}”. Choose one of: {listed}.")
 
     def _pipeline(self, raw: Raw, known: Value) -> Pipeline | Problem:
         own = [pipeline for pipeline in self.pipelines if pipeline.id == (known or "").partition(":")[0]]
@@ -344,7 +350,7 @@ class StageCodec:
             if pipeline is not None:
                 return pipeline
             if found:
-                return Problem(f"Two pipelines are called “{text(found[0].name)}”. Rename one of them in HighLevel.")
+                return Problem(f"Two pipelines are called “{_called(found[0])}”. Rename one of them in HighLevel.")
         listed = choices(pipeline.name for pipeline in self.pipelines if pipeline.synced)
         return Problem(
             f"Pipeline “{clipped(label_of(raw, self.pipeline_column))}” does not exist. Choose one of: {listed}."

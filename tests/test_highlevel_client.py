@@ -379,7 +379,8 @@ def test_the_cursor_is_of_both_halves_or_of_the_last_row() -> None:
 
 
 def test_stages_stand_in_order_of_position() -> None:
-    stages = [{"id": "c", "name": "C"}, {"id": "b", "name": "B ", "position": 2}, {"id": "a", "position": 1}]
+    stages = [{"id": "c", "name": "C"}, {"id": "b", "name": "B ", "position": 2}]
+    stages += [{"id": "a", "name": "", "position": 1}]
     fake = answering((200, {"pipelines": [{"id": "p", "name": "Sales", "stages": stages}]}))
     (pipeline,) = fake.client.pipelines()
     assert [stage.id for stage in pipeline.stages] == ["a", "b", "c"]

@@ -99,23 +99,50 @@ def reader(settings: Settings, pair: str) -> Store:
     return Store(folder, pair, read_only=True) if (folder / FILE_NAME).exists() else Store(None, pair)
 
 
+# Names come from servers and from everybody who may type them. Whatever is printed goes through one of the following,
+# so that no name can move the cursor, colour the screen, hide what follows or reverse it.
+
+
+def clean(text: str, *, kept: str = "\n\t") -> str:
+    """`text` without anything that could steer a terminal; line breaks and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() or character in kept else "·" for character in text)
+
+
 def say(lines: list[str]) -> None:
-    """Prints lines on standard output."""
+    """Prints lines on standard output; a line break within one makes no new line."""
     for line in lines:
-        click.echo(line)
+        click.echo(clean(line, kept=""))
+
+
+def complain(text: str) -> None:
+    """Prints a sentence, or several lines of them, on standard error."""
+    click.echo(clean(text), err=True)
 
 
 def say_json(value: Any) -> None:
-    """Prints one JSON value on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+    """Prints one JSON value on standard output; what cannot be seen is written as its number."""
+    text = json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)
+    if not text.isprintable():
+        text = "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
+    click.echo(text)
+
+
+class _CleanFormatter(logging.Formatter):
+    """Log lines are printed, too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line as it may stand on a terminal."""
+        return clean(super().format(record))
 
 
 def start_logging(given: Options) -> None:
     """Log lines on standard error: short on a terminal, with time elsewhere."""
     level = logging.WARNING if given.quiet else (logging.DEBUG if given.verbose else logging.INFO)
     form = "%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(
-        level=level, format=form, datefmt="%H:%M:%S" if sys.stderr.isatty() else None, stream=sys.stderr
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_CleanFormatter(form, "%H:%M:%S" if sys.stderr.isatty() else None))
+    logging.basicConfig(level=level, handlers=[handler])
     for noisy in ("httpx", "httpcore", "urllib3", "apscheduler"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import os
 import threading
@@ -12,7 +13,19 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from syncd import __version__
-from syncd.cli.common import chosen, options, say, say_json, settings_of, shared_options, start_logging, worst
+from syncd.cli.common import (
+    Options,
+    chosen,
+    clean,
+    complain,
+    options,
+    say,
+    say_json,
+    settings_of,
+    shared_options,
+    start_logging,
+    worst,
+)
 
 if TYPE_CHECKING:
     from syncd.daemon import Pulse
@@ -109,7 +122,7 @@ def _reconcile(context: click.Context, settings: Settings, pairs: list[PairSetti
             elif not given.quiet and not result.error:
                 say(pass_lines(result))
             if result.error:
-                click.echo(pass_lines(result)[0], err=True)
+                complain(pass_lines(result)[0])
             if stop.is_set():
                 break
     return worst(codes)
@@ -189,7 +202,9 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(clean(shown.getvalue()), err=True, nl=False)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)
@@ -208,12 +223,13 @@ def _explained(error: Exception, *, verbose: bool) -> int:
     from syncd.store import StoreFailed
 
     if isinstance(error, (ConfigError, Misconfigured)):
-        click.echo(str(error), err=True)
+        complain(str(error))
         return 2
     if isinstance(error, (SideDown, StoreFailed, Held, OSError)):
-        click.echo(str(error), err=True)
+        complain(str(error))
         return 1
     if verbose:
+        start_logging(Options(verbose=True))  # a traceback quotes values, so it is printed as all else is
         log.exception("defect")
     click.echo(
         f"A defect in syncd: {type(error).__name__}. Nothing half-done is lost; the next pass goes on from there. "

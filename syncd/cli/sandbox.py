@@ -54,7 +54,7 @@ def demo(context: click.Context, seconds: float | None, seed: int, deals: int) -
     """Sandbox and daemon together: a made-up team edits deals on both sides, and the edits are seen to travel."""
     from syncd.demo import Demo
 
-    show = Demo(seed=seed, deals=deals, seconds=seconds, tell=lambda line: click.echo(line))
+    show = Demo(seed=seed, deals=deals, seconds=seconds, tell=lambda line: say([line]))
     _stop_on_signal(show.stop)
     context.exit(1 if show.run() else 0)
 

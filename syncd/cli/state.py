@@ -22,7 +22,7 @@ def status(context: click.Context, as_json: bool) -> None:
     settings = settings_of(context)
     running = holder(Path(settings.state_dir))
     if not as_json and not options(context).quiet:
-        click.echo(f"Running: {running}." if running else "No daemon is running on this state folder.")
+        say([f"Running: {running}." if running else "No daemon is running on this state folder."])
     codes = []
     for pair in chosen(context, settings):
         store = reader(settings, pair.name)

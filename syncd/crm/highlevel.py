@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import quote
 
-from syncd.http import Bucket, Http, HttpError, NoAnswer, NotJson, Reply, Retry, scrub, shared_bucket
+from syncd.http import NEVER_LATER, Bucket, Http, HttpError, NoAnswer, NotJson, Reply, Retry, scrub, shared_bucket
 from syncd.sides import Pipeline, Stage, User
 from syncd.values import clipped
 
@@ -30,6 +30,9 @@ PAGE: Final = 100  # the largest limit that GET search allows (§3.1)
 BUCKET_COUNT: Final = 90  # HighLevel allows 100 in 10 s (§5); the rest is for the network's jitter
 BUCKET_SECONDS: Final = 10.0
 SPURIOUS_SCOPE_SECONDS: Final = 3.0  # search sometimes misses a scope that it has (§2.3, #217)
+
+_SUCCESS: Final = ("succeded", "succeeded", "success")
+USERS_AT_MOST: Final = 100_000  # a list of users that goes on for ever is none
 
 # How GET search spells its parameters under the versions before v3 (§1.1). All other parameters have one spelling.
 _SNAKE: Final = {
@@ -346,16 +349,21 @@ def _number_of(value: Any) -> Any:  # Number | None, but mypy would join the thr
 
 
 def _time_of(value: Any) -> float | None:
-    """Epoch seconds of an ISO-8601 string (UTC where it names no zone), or of epoch milliseconds."""
+    """Epoch seconds of an ISO-8601 string (UTC where it names no zone), or of epoch milliseconds.
+
+    An instant before 1970 or far in the future is none: stamps only move forward (SPEC §6), so one of the year 9999
+    would make every later one look old.
+    """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return value / 1000 if math.isfinite(value) else None
+        return value / 1000 if 0 <= value < NEVER_LATER * 1000 else None
     if not isinstance(value, str):
         return None
     try:
         parsed = datetime.fromisoformat(value)
-    except ValueError:
+        instant = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    return instant if 0 <= instant < NEVER_LATER else None
 
 
 def _object_of(value: Any) -> Json | None:
@@ -440,6 +448,15 @@ def _parse_page(answer: Json) -> SearchPage:
     )
 
 
+def _named_as(data: Json, id: str, what: str) -> str:
+    """The name of a pipeline or stage, its id where that is blank. One that is not told is no name: rows would be given
+    the id instead of theirs."""
+    name = data.get("name")
+    if not isinstance(name, str):
+        raise Unexpected(f"HighLevel sent a {what} without a name.")
+    return name or id
+
+
 def _parse_pipeline(data: Any) -> Pipeline:
     found, id = _with_id(data, "pipeline")
     stages = [_with_id(stage, "stage") for stage in _list_of(found, "stages")]
@@ -449,8 +466,8 @@ def _parse_pipeline(data: Any) -> Pipeline:
     ordered = [stage for _, stage in sorted(zip(order, stages, strict=True), key=lambda pair: pair[0])]
     return Pipeline(
         id,
-        _text_of(found.get("name")) or id,
-        tuple(Stage(stage_id, _text_of(stage.get("name")) or stage_id) for stage, stage_id in ordered),
+        _named_as(found, id, "pipeline"),
+        tuple(Stage(stage_id, _named_as(stage, stage_id, "stage")) for stage, stage_id in ordered),
     )
 
 
@@ -612,8 +629,12 @@ class HighLevelClient:
             raise NoAnswer("HighLevel took the new deal but did not say which id it has.") from error
 
     def delete_opportunity(self, id: str) -> None:
-        """Deletes a deal. Raises `NotFound` where it was gone."""
-        self._send("DELETE", f"/opportunities/{_quoted(id)}", "opportunities.write", retry=Retry.WRITE)
+        """Deletes a deal. Raises `NotFound` where it was gone, `NoAnswer` where the answer does not say that it was
+        deleted (a page of a proxy with 200); `succeded` is HighLevel's spelling (§2.1)."""
+        reply = self._send("DELETE", f"/opportunities/{_quoted(id)}", "opportunities.write", retry=Retry.WRITE)
+        answer = _json_or_none(reply)
+        if not isinstance(answer, dict) or all(answer.get(word) is not True for word in _SUCCESS):
+            raise NoAnswer("HighLevel did not say whether it deleted the deal.")
 
     # Contacts
 
@@ -666,6 +687,8 @@ class HighLevelClient:
             users.update((user.id, user) for user in found)
             if len(found) < PAGE or len(users) == before:
                 return list(users.values())
+            if len(users) > USERS_AT_MOST:
+                raise Unexpected("HighLevel's list of users does not come to an end.")
 
     def user(self, id: str) -> User:
         """One user."""

@@ -57,6 +57,7 @@ _T = TypeVar("_T")
 SECOND_WALK_PAGE: Final = 73  # shares few multiples with PAGE, so the boundaries of a second walk fall elsewhere
 CONTACTS_ASKED_AT_MOST: Final = 20
 HURRIES_UP_TO_PAGES: Final = 205  # beyond, too many boundaries would have to go without the overlap
+PAGES_AT_MOST: Final = 10_000  # a million deals: a search that goes on beyond them does not end
 FUTILE_SWEEPS: Final = 10  # for so many sweeps a total that no search could explain is not searched for again
 
 # What ends a pass: every other request would be refused alike.
@@ -254,6 +255,8 @@ class HighLevelSide:
         for pipeline_id in self._scopes():
             walk = _Walk()
             for deal in self._walked(walk, pipeline_id):
+                if deal.location_id not in (None, self.client.location_id):
+                    continue  # a read by its id says so
                 if deal.id not in seen:  # one that moved on while we walked
                     seen.add(deal.id)
                     yield self._record(deal)
@@ -283,6 +286,8 @@ class HighLevelSide:
             if not rows or (not page.more and (walk.whole or (len(rows) < limit and walk.total is None))):
                 return
             count += 1
+            if count >= PAGES_AT_MOST:
+                raise SideDown(f"HighLevel's search does not come to an end: {count:,} pages and still more.")
             cursor = (page.cursor if _hurries(walk, count, limit) else _onward(page)) or rows[-1].sort
             if cursor is None and not page.more and len(rows) < limit:
                 return

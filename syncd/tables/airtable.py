@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from syncd.fields import KEY_COLUMN, MESSAGE_COLUMN, Field
-from syncd.http import Bucket, Http, HttpError, NoAnswer, shared_bucket
+from syncd.http import Bucket, Http, HttpError, NoAnswer, scrub, shared_bucket
 from syncd.model import ABSENT, Missing, Raw, Record, Side, Stamp
 from syncd.sides import (
     Lost,
@@ -51,6 +51,7 @@ BUCKET_SECONDS: Final = 1.04
 PAGE: Final = 100  # rows per page of a listing, and rows that one formula names (§1)
 LISTED_PAGES_AT_MOST: Final = 10  # so that a listing is not older than 5 s when it has ended (SPEC §3.1)
 BATCH: Final = 10  # rows per write (§1)
+PAGES_AT_MOST: Final = 10_000  # a million rows, twice what a base can hold: a listing beyond them does not end
 LISTINGS_AT_MOST: Final = 4  # a listing whose iterator is lost is begun anew three times
 _END: Final = object()
 _T = TypeVar("_T")
@@ -185,12 +186,12 @@ class AirtableSide:
                 body = response.json()
             except RequestException:
                 body = None
-            raise parsed(response.status_code, body, response.text[:300]) from error
+            raise parsed(response.status_code, body, scrub(response.text)[:300]) from error
         except NoAnswer:
             raise
         except HttpError as error:
             raise SideDown(str(error)) from error
-        except (RequestException, ValidationError, KeyError, TypeError, AttributeError) as error:
+        except (RequestException, ValidationError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise NoAnswer("Airtable's answer is not what its API promises; a proxy may have changed it.") from error
 
     def _pages(self, formula: str, column_ids: Sequence[str]) -> Iterator[list[Row]]:
@@ -214,6 +215,8 @@ class AirtableSide:
             offset = str(page.get("offset"))
             if offset in offsets:
                 raise NoAnswer("Airtable's listing goes round in circles.")
+            if len(offsets) >= PAGES_AT_MOST:
+                raise NoAnswer(f"Airtable's listing does not come to an end: {PAGES_AT_MOST:,} pages and still more.")
             offsets.add(offset)
 
     def _listed(self, formula: str = "", *, column_ids: Sequence[str] | None = None) -> list[Record]:
@@ -394,7 +397,7 @@ class AirtableSide:
                 typecast=_casting(jobs),
             )
         )
-        made = set(answer["createdRecords"])
+        made = {id for id in answer["createdRecords"] if isinstance(id, str)}
         taken = self._taken(answer["records"], by_key, lambda record: record.partner or "")
         return {record.partner or "": Written(record, made=record.id in made) for record in taken}
 
@@ -418,7 +421,7 @@ class AirtableSide:
         if not id.isalnum():  # anything else would be another address
             return Refused(f"“{id}” is no id of an Airtable row.")
         try:
-            self._call(lambda: self._table().delete(id))
+            answer = self._call(lambda: self._table().delete(id))
         except Refusal as refusal:
             if refusal.row_is_gone:
                 return ABSENT
@@ -428,6 +431,8 @@ class AirtableSide:
             return Refused(sentence, everyone=refusal.status == 403)
         except NoAnswer as error:
             return Lost(str(error))
+        if answer.get("deleted") is not True or answer.get("id") != id:
+            return Lost("Airtable did not say whether it deleted the row.")
         return Written(Record(id, (None,) * len(self._ready().fields)))
 
     # --- edit times ---------------------------------------------------------------------------------------------------

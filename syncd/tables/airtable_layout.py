@@ -44,6 +44,7 @@ _KEY_TYPES: Final = frozenset({"singleLineText", "multilineText"})
 _KEY_MEND: Final = "Make a single line text column for it, or turn this one into one."
 
 
+MOST_DECIMALS: Final = 8  # of a number column (§5); anything else is no precision, least of all a negative one
 _NOTHING: Final[frozenset[int]] = frozenset()
 
 
@@ -289,7 +290,7 @@ def read_layout(answer: Any, wanted: Wanted, remembered: Mapping[str, str]) -> L
             columns[name] = column
         elif needed:
             raise Misconfigured(
-                f"The column “{_name(found)}” has the type {found.get('type')}, which cannot be synced. Make it a "
+                f"The column “{_name(found)}” has the type {_type(found)}, which cannot be synced. Make it a "
                 "single line text or single select column, or name another column in the configuration."
             )
         if name not in columns:
@@ -331,6 +332,18 @@ def _name(thing: Mapping[str, Any]) -> str:
     return name if isinstance(name, str) else str(thing["id"])
 
 
+def _type(column: Mapping[str, Any]) -> str:
+    kind = column.get("type")
+    return kind if isinstance(kind, str) else "(not told)"
+
+
+def _option(choice: Mapping[str, Any]) -> tuple[str, str]:
+    """(id, label) of an option; one without an id stands for itself by its name, one without a name for nothing."""
+    id, name = choice.get("id"), choice.get("name")
+    label = name if isinstance(name, str) else ""
+    return (id if isinstance(id, str) and id else label), label
+
+
 def _found(things: Iterable[Mapping[str, Any]], wanted: str, where: str, what: str) -> Mapping[str, Any] | None:
     """The thing of this name or id; failing that, the one whose name differs in case or white space only."""
     listed = list(things)
@@ -354,7 +367,7 @@ def _check_renamed(
 
 
 def _key(found: Mapping[str, Any]) -> Column:
-    kind, name = found.get("type"), _name(found)
+    kind, name = _type(found), _name(found)
     if kind in _COMPUTED:
         raise Misconfigured(
             f"The key column “{name}” is computed ({kind}), so deals' ids cannot be written to it. {_KEY_MEND}"
@@ -366,18 +379,15 @@ def _key(found: Mapping[str, Any]) -> Column:
 
 def _column(found: Mapping[str, Any]) -> Column | None:
     """A column that can be synced; None for types whose cells are no single text, number or choice."""
-    id, kind = str(found["id"]), found.get("type")
+    id, kind = str(found["id"]), _type(found)
     options = found.get("options")
     options = options if isinstance(options, dict) else {}
     if kind in _COMPUTED:
         return Column(id, _name(found), "computed")
     if kind == "singleSelect":
         listed = options.get("choices")
-        named = [one for one in listed if isinstance(one, dict) and _name(one)] if isinstance(listed, list) else []
-        # An option without an id stands for itself by its name.
-        return Column(
-            id, _name(found), "select", options={str(one.get("id") or _name(one)): _name(one) for one in named}
-        )
+        named = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+        return Column(id, _name(found), "select", options=dict(filter(all, map(_option, named))))
     if kind in _NUMBER:
         return Column(id, _name(found), "number", _precision(kind, options.get("precision")))
     return Column(id, _name(found), "text") if kind in _TEXT else None
@@ -386,7 +396,7 @@ def _column(found: Mapping[str, Any]) -> Column | None:
 def _precision(kind: object, precision: Any) -> int | None:
     if kind == "rating":
         return 0
-    if not isinstance(precision, int) or isinstance(precision, bool):
+    if not isinstance(precision, int) or isinstance(precision, bool) or not 0 <= precision <= MOST_DECIMALS:
         return None
     return precision + 2 if kind == "percent" else precision  # 12.3% is 0.123 (§5)
 

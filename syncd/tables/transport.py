@@ -13,12 +13,27 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
-from requests.utils import get_encoding_from_headers
 
-from syncd.http import Http, Retry
+from syncd.http import Http, NotJson, Reply, Retry
 
 # httpx sets its own: which encodings it can decode, whether it keeps the connection, who it is.
 _OWN_HEADERS: Final = frozenset({"accept-encoding", "connection", "content-length", "host", "user-agent"})
+
+
+class StrictResponse(requests.Response):
+    """A response whose JSON is read as `Reply` reads it: requests' own guesses the encoding and mends what is broken,
+    which would pass for what somebody typed."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__()
+        self._reply = reply
+
+    def json(self, **_options: Any) -> Any:
+        """The content as JSON; raises requests' own error where it is none."""
+        try:
+            return self._reply.json()
+        except NotJson as error:
+            raise requests.exceptions.JSONDecodeError(str(error), "", 0) from error
 
 
 class RequestsAdapter(BaseAdapter):
@@ -46,10 +61,10 @@ class RequestsAdapter(BaseAdapter):
             headers={name: _text(value) for name, value in request.headers.items() if name.lower() not in _OWN_HEADERS},
             retry=policy(request.method or "GET", url),
         )
-        response = requests.Response()
+        response = StrictResponse(reply)
         response.status_code = reply.status
         response.headers = CaseInsensitiveDict(reply.headers)
-        response.encoding = get_encoding_from_headers(response.headers)
+        response.encoding = "utf-8"  # JSON has no other; what a header says of it is not believed
         response.url = url
         response.request = request
         response.raw = BytesIO(reply.content)
