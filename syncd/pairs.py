@@ -68,6 +68,7 @@ class Connection:
             stopping=self.stop.is_set,
             progress=progress,
             parallel=True,
+            new_deals=self.pair.policy.new_row == "deal",
         )
 
     def run_pass(self, progress: Progress) -> PassResult:

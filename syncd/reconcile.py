@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from syncd.carry import Stopped, Tally, Work, carry_messages, carry_new_rows, carry_updates, settle
+from syncd.carry_deals import carry_new_deals, settle_new_deals, under_way
 from syncd.fields import PIPELINE, REQUIRED, Field
 from syncd.judge import ChangeKind, Ground
 from syncd.model import Direction, Record, Side, Stamp, packed_shadow
@@ -46,6 +47,7 @@ class Pair:
     stopping: Callable[[], bool] = lambda: False
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
     parallel: bool = False  # whether both sides may be swept at once, in two threads; the simulation has one
+    new_deals: bool = True  # whether a row without an id becomes a deal (SPEC §5)
 
 
 @dataclass(slots=True)
@@ -68,6 +70,7 @@ class PassResult:
     findings: list[Finding] = field(default_factory=list)
     links: int = 0
     rows_without_id: int = 0
+    matches: int = 0
     unsettled: int = 0
     gone_columns: tuple[str, ...] = ()
     computed_columns: tuple[str, ...] = ()
@@ -120,6 +123,7 @@ class PassResult:
             **self.as_json(),
             "links": self.links,
             "rows_without_id": self.rows_without_id,
+            "matches": self.matches,
             "waiting": self.tally.waiting + sum(f.trouble in WAITING and not f.needs_person for f in self.findings),
             "unsettled": self.unsettled,
             "needs_person": [f.sentence for f in self.findings if f.needs_person] + self.problems(),
@@ -329,6 +333,8 @@ def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
         store.messages(),
         labels != store.fact("labels"),
         store.fact("unread") or {},
+        pair.new_deals,
+        under_way(store.open_writes()),
     )
     plan = make_plan(view)
     asked: set[Question] = set()
@@ -423,6 +429,7 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
         result.tally,
     )
     busy = frozenset(write.deal for write in settle(work))
+    settle_new_deals(work, pair.read_lag_seconds)
     seen = look(pair, opened, busy=busy)
     work.ground = seen.view.ground
     result.computed_columns = opened.computed
@@ -432,17 +439,24 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
         plan.rows_without_id,
         seen.gone_columns,
     )
+    result.matches = len({match.row for match in plan.matches})
     remember(pair, seen)
     before = {row.id: row.message or "" for row in seen.view.table.values() if row.id in plan.messages}
     carry_updates(work, Side.CRM, [update for update in plan.updates if update.target is Side.CRM])
     carry_updates(work, Side.TABLE, [update for update in plan.updates if update.target is Side.TABLE])
     carry_new_rows(work, plan.new_rows)
+    carry_new_deals(work, plan.new_deals)
     carry_messages(work, plan.messages, before)
     settle(work)  # a lost answer is looked up at once; what cannot be told yet stays open for the next pass
+    settle_new_deals(work, pair.read_lag_seconds)
     renames = any(change.kind is ChangeKind.RENAME for update in plan.updates for change in update.changes)
     if plan.all_judged and not renames:
         pair.store.set_fact("labels", label_text(seen.vocabulary))
-    result.links = pair.store.count_links() if plan.links or plan.new_rows or plan.forget else len(seen.view.links)
+    result.links = (
+        pair.store.count_links()
+        if plan.links or plan.new_rows or plan.new_deals or plan.forget
+        else len(seen.view.links)
+    )
 
 
 def remember(pair: Pair, seen: Look) -> None:
@@ -452,10 +466,12 @@ def remember(pair: Pair, seen: Look) -> None:
         store.set_fact("unread", plan.unread)
     if plan.unlisted or store.fact("unlisted"):
         store.set_fact("unlisted", sorted(plan.unlisted))
-    kept = {(f.deal, side) for f in plan.findings if f.trouble.value == "refused" for side in Side}
-    planned = {(update.deal, update.target) for update in plan.updates} | {
-        (row.deal, Side.TABLE) for row in plan.new_rows
-    }
+    kept = {(f.deal or f.row, side) for f in plan.findings if f.trouble.value == "refused" for side in Side}
+    planned = (
+        {(update.deal, update.target) for update in plan.updates}
+        | {(row.deal, Side.TABLE) for row in plan.new_rows}
+        | {(deal.row, Side.CRM) for deal in plan.new_deals}
+    )
     over = [(r.deal, r.side) for r in store.refused() if (r.deal, r.side) not in kept | planned]
     if not (plan.links or plan.forget or plan.absent_keys or over):
         return

@@ -291,9 +291,11 @@ class GuardSettings(_Section):
 
 
 class PolicySettings(_Section):
-    """[pair.policy]: `tie` is the side that wins where two edits cannot be told apart in time."""
+    """[pair.policy]: `tie` is the side that wins where two edits cannot be told apart in time; `new_row` is what a row
+    without an id becomes (SPEC §5)."""
 
     tie: Literal["crm", "table"] = "crm"
+    new_row: Literal["deal", "off"] = "deal"
 
 
 class PairSettings(_Section):

@@ -908,10 +908,7 @@ def test_deleting() -> None:
 def test_what_highlevel_does_not_have() -> None:
     location = Location([])
     side = location.side()
-    assert side.find(["a", "b"]) == {"a": [], "b": []}
     assert side.edited([]) == {}
-    with pytest.raises(NotImplementedError):
-        side.create([])
     assert location.seen == []
 
 
