@@ -18,7 +18,7 @@ from syncd.fields import NEVER_BLANK, OF_CONTACT
 from syncd.judge import ChangeKind, judge, read_raw, write_raw
 from syncd.model import Agreed, Direction, Link, Raw, Record, Side, Value, packed_shadow
 from syncd.newcomers import NewDeal, match_key, read_row
-from syncd.plan import Update
+from syncd.plan import Update, stands_for
 from syncd.sides import Lost, MadeDeal, Misconfigured, ReadResult, Refused, SideDown
 from syncd.store import ChangeLine, Write
 from syncd.values import Problem, StageCodec, text
@@ -135,8 +135,7 @@ def _refuse(work: Work, write_id: int, deal: NewDeal, refused: Refused, *, own: 
     """Keeps a refusal by the row's id. What is wrong with a person is no other row's fault (`own`)."""
     if own and not refused.everyone:
         refused = replace(refused, existing=refused.existing or deal.row)
-    about = Update(Side.CRM, deal.row, deal.row, deal.title, (), partner=deal.text())
-    refuse(work, Side.CRM, write_id, about, refused, making=True)
+    refuse(work, Side.CRM, write_id, stands_for(deal), refused, making=True)
 
 
 # --- the link of a new deal ------------------------------------------------------------------------------------------

@@ -607,7 +607,7 @@ class _Planner:
             new = None
         if isinstance(new, NewDeal):
             sentence, refused, due = view.refused.get((row.id, Side.CRM), ("", "", True))
-            again = refused == new.text()
+            again = refused == fingerprint(stands_for(new))
             if again:
                 self.say(row.id, sentence)
             if due or not again:
@@ -623,13 +623,21 @@ class _Planner:
         self.plan.rows_without_id += 1
 
     def filled(self, row: Record) -> bool:
-        """Whether a row is not wholly blank (a blank one is ignored, SPEC §5)."""
-        return any(not codec.is_blank(raw) for codec, raw in zip(self.view.ground.codecs, row.raw, strict=True))
+        """Whether a row is not wholly blank (a blank one is ignored, SPEC §5); a Pipeline alone counts, too."""
+        return any(
+            not codec.is_blank(raw) or (isinstance(raw, list) and any(text(cell) for cell in raw))
+            for codec, raw in zip(self.view.ground.codecs, row.raw, strict=True)
+        )
 
 
 def fingerprint(update: Update) -> str:
     """The same text for the same writes to the same record."""
     return pack([str(c.index) for c in update.changes], [[c.new] for c in update.changes]) + (update.partner or "")
+
+
+def stands_for(new: NewDeal) -> Update:
+    """The update under which the refusal of a new deal is kept: by its row's id, as it has none of its own."""
+    return Update(Side.CRM, new.row, new.row, new.title, (), new.text())
 
 
 def make_plan(view: View) -> Plan:
