@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from syncd import reconcile
 from syncd.carry import FIRST_PAUSE_SECONDS, SOURCE_AGE_SECONDS
 from syncd.carry_deals import NOT_ASKED, NOT_FOUND
 from syncd.model import Direction, Raw, Side
-from syncd.plan import Trouble
+from syncd.plan import Trouble, make_plan
 from syncd.reconcile import PassResult, look, open_pair
 from syncd.sides import Column, Person, Refused
 from tests.memory import COLUMNS, FIELD_NAMES, VOCABULARY, Crash, World, field_of
@@ -726,3 +727,67 @@ def test_matches_wait_while_all_else_goes_on(world: World) -> None:
     result = world.run()
     assert result.tally.created == {Side.CRM: 1, Side.TABLE: 1}
     assert world.table.rows["lead"].key is None
+
+
+def decided(monkeypatch: pytest.MonkeyPatch, *, matched: set[tuple[str, str]], unmatched: set[tuple[str, str]]) -> None:
+    """A person approved, and refused, these pairs."""
+    sets = {"matched": frozenset(matched), "unmatched": frozenset(unmatched)}
+    monkeypatch.setattr(reconcile, "make_plan", lambda view: make_plan(replace(view, **sets)))
+
+
+def test_an_approved_match_is_linked_and_the_first_run_rule_decides(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.clock.advance(100)
+    world.deal(B, name="Roof", value=70)
+    world.clock.advance(100)
+    lead(world, name=" roof ", value=80, stage="Qualified")
+    decided(monkeypatch, matched={("lead", B)}, unmatched=set())
+    world.run()
+    assert world.table.rows["lead"].key == B
+    until_rest(world)
+    assert (made(world), len(world.table.rows), world.crm.contacts) == ([], 2, {})
+    held = world.crm.now(B)
+    assert held is not None
+    assert (held["value"], held["stage"], held["name"]) == (80, ["p1", "s2"], "roof"), "the row was edited later"
+    world.agree(B)
+
+
+@pytest.mark.parametrize("step", range(8, 40, 3))
+def test_an_approved_match_survives_a_crash(tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_in(tmp_path, A)
+    matched(world)
+    decided(monkeypatch, matched={("lead", B)}, unmatched=set())
+    world.steps.clear()
+    world.crash_at = step
+    try:
+        world.run()
+    except Crash:
+        world.restart()
+    world.crash_at = None
+    until_rest(world)
+    assert (world.table.rows["lead"].key, made(world), len(world.table.rows)) == (B, [], 2)
+    world.agree(B)
+
+
+def test_a_refused_match_makes_both(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    matched(world)
+    decided(monkeypatch, matched=set(), unmatched={("lead", B)})
+    result = world.run()
+    assert (result.tally.created, result.matches) == ({Side.CRM: 1, Side.TABLE: 1}, 0)
+    assert world.table.rows["lead"].key == NEW
+    assert world.table.row_of(B) != "lead"
+    until_rest(world)
+    assert (len(world.table.rows), len(world.crm.deals)) == (3, 3)
+
+
+def test_an_approval_of_an_ambiguous_match_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    matched(world)
+    lead(world, "second", name="ROOF", email="other@x.example")
+    decided(monkeypatch, matched={("lead", B)}, unmatched=set())
+    result = world.run()
+    assert (result.matches, result.code, world.writes()) == (2, 3, (0, 0, 0))
+    decided(monkeypatch, matched={("lead", B)}, unmatched={("second", B)})
+    assert world.run().code == 0
+    until_rest(world)
+    assert (world.table.rows["lead"].key, world.table.rows["second"].key) == (B, NEW)
