@@ -273,7 +273,8 @@ def _ours_already(work: Work, write_id: int, deal: NewDeal, contact: str, refuse
     made = work.crm.made_deal(refused.existing) if lost else None
     asked = [write for write in lost if made is not None and _ours(work, write, contact, made)]
     if made is None or not asked:
-        _refuse(work, write_id, deal, refused)
+        # Without its name or stage no deal is made at all: two rows with one mistake must not stop the others.
+        _refuse(work, write_id, deal, refused, own=any(work.names[at] in NEVER_BLANK for at in refused.fields))
         return []
     link = _adopt(work, write_id, asked[-1], made)
     return [Update(Side.TABLE, link.deal, deal.row, link.title, (), link.deal)]

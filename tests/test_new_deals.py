@@ -664,6 +664,28 @@ def test_refusals_of_persons_are_each_rows_own(world: World) -> None:
     until_rest(world)
 
 
+def test_two_rows_with_one_mistake_do_not_stop_the_others(world: World) -> None:
+    for n in range(4):
+        lead(world, f"row{n}", name=f"{'Long' if n < 2 else 'Good'} {n}", email=f"p{n}@x.example")
+    world.crm.faults.refuse = lambda verb, _i, changes: (
+        Refused("name is too long", frozenset({0})) if verb == "create" and "Long" in str(changes["name"]) else None
+    )
+    result = world.run()
+    assert (result.tally.created[Side.CRM], len(result.tally.refusals), result.tally.suspended) == (2, 2, [])
+
+
+def test_a_second_refusal_alike_that_names_nothing_is_no_rows_fault(world: World) -> None:
+    for n in range(4):
+        lead(world, f"row{n}", name=f"Roof {n}", email=f"p{n}@x.example")
+    world.crm.faults.refuse = lambda verb, _i, _c: Refused("The plan is used up.") if verb == "create" else None
+    result = world.run()
+    assert (result.tally.refusals, result.tally.suspended) == ([], ["The plan is used up."])
+    assert (world.steps.count(("crm", "create", "before")), result.tally.waiting) == (2, 2)
+    assert world.store.refused() == []
+    world.crm.faults.refuse = lambda _v, _i, _c: None
+    assert world.run().tally.created[Side.CRM] == 4
+
+
 def test_a_missing_right_suspends_making_deals_and_is_tried_once_a_pass(world: World) -> None:
     for n in range(3):
         lead(world, f"row{n}", name=f"Roof {n}", email=f"p{n}@x.example")
