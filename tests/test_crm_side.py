@@ -999,6 +999,11 @@ def test_a_contact_that_highlevel_has_already_is_that_one() -> None:
     assert isinstance(nameless, Refused)
 
 
+def test_a_refusal_that_says_not_found_is_no_refusal() -> None:
+    desk = Desk(asked=(404, {"message": "Contact not found", "code": "CONTACT_NOT_FOUND"}))
+    assert desk.side.contact_for(JO) == "c7"
+
+
 def test_what_may_come_of_a_contact() -> None:
     result = Desk(contact=(422, {"message": ["email must be an email"]})).side.contact_for(JO)
     assert isinstance(result, Refused)

@@ -364,6 +364,23 @@ def test_an_automation_that_gives_the_deal_an_owner_is_a_later_edit(world: World
     only(world)
 
 
+def test_the_stamp_of_our_own_making_dates_no_edit(world: World) -> None:
+    """HighLevel gives the deal an owner as it is made, and a person had typed another: the ties' side decides."""
+    world.pair.tie_side = Side.TABLE
+    lead(world)
+
+    def meanwhile() -> None:
+        world.table.put("lead", None, owner="Bob")
+        world.clock.advance(10)
+
+    when(world, "crm", "create", "before", meanwhile)
+    when(world, "crm", "create", "after", lambda: world.crm.put(NEW, owner="u1"))
+    world.run()
+    until_rest(world)
+    only(world)
+    assert world.crm.now(NEW)["owner"] == "u2"  # type: ignore[index]
+
+
 def test_it_stops_between_two_deals_when_asked(world: World) -> None:
     lead(world, "one")
     lead(world, "two", name="Other", email="other@x.example")
@@ -409,6 +426,17 @@ def test_a_lost_answer_about_a_deal_that_was_not_made_waits_one_lag(world: World
     result = world.run(40)
     assert (result.code, len(made(world))) == (0, 1)
     assert [write.note for write in world.store.lost_deals("lead", NOT_FOUND)] == [NOT_FOUND]
+    until_rest(world)
+    only(world)
+
+
+def test_search_has_its_time_from_the_loss_on_not_from_the_intent(world: World) -> None:
+    """The request itself took longer than a read lag, as with a server that says again and again to come later."""
+    world.crm.lag = 50.0
+    lead(world, value=3)
+    world.crm.faults.lost = ["", "after"]
+    when(world, "crm", "create", "before", lambda: world.clock.advance(100))
+    assert world.run().unsettled == 1
     until_rest(world)
     only(world)
 
@@ -467,6 +495,16 @@ def test_a_deal_of_before_or_of_another_row_is_not_adopted(world: World) -> None
     world.crm.person_makes("dealP3", "c2", name="Roof", stage=["p1", "s1"], status="open")
     assert world.run(10).unsettled == 1
     assert world.table.rows["lead"].key is None
+
+
+def test_the_deal_of_a_twin_made_a_moment_before_is_not_adopted(world: World) -> None:
+    lead(world, "one")
+    lead(world, "two")
+    world.crm.faults.lost = ["", "", "before"]
+    assert world.run().unsettled == 1
+    assert (world.table.rows["one"].key, world.table.rows["two"].key) == (NEW, None)
+    until_rest(world)
+    assert [world.table.rows[row].key for row in ("one", "two")] == made(world) == [NEW, "dealNew2"]
 
 
 def test_an_unlinked_deal_of_long_before_is_not_adopted(world: World) -> None:
@@ -630,20 +668,22 @@ def test_the_deal_in_the_way_is_named_and_not_adopted(world: World) -> None:
     assert said(world, "two") == ""
 
 
-def test_a_lost_deal_that_stands_in_its_own_way_is_adopted(world: World) -> None:
+@pytest.mark.parametrize("value", [3, 4])
+def test_a_lost_deal_that_stands_in_its_own_way_is_adopted(world: World, value: int) -> None:
     """Search lags longer than a read lag: the second try is refused because of the first, which was ours."""
     world.crm.allow_duplicates = False
     world.crm.lag = 500.0
     lead(world, value=3)
     world.crm.faults.lost = ["", "after"]
     world.run()
-    world.table.put("lead", None, value=4)
+    world.table.put("lead", None, value=value)
     assert world.run(61).code == 0
     assert world.table.rows["lead"].key == NEW
     world.crm.lag = 0.0
     until_rest(world)
     only(world)
-    assert world.crm.now(NEW)["value"] == 4  # type: ignore[index]
+    assert world.crm.now(NEW)["value"] == value  # type: ignore[index]
+    assert world.table.rows["lead"].cells["stage"] == "New", "what was blank is filled"
 
 
 def test_refusals_of_persons_are_each_rows_own(world: World) -> None:

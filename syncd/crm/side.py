@@ -18,6 +18,7 @@ from syncd.crm.highlevel import (
     BadToken,
     Blocked,
     Contact,
+    ContactNotFound,
     Cursor,
     DailyLimit,
     Duplicate,
@@ -472,7 +473,10 @@ class HighLevelSide:
     def _found_contact(self, person: Person) -> str | None:
         for asked in ({"email": person.email}, {"phone": person.phone}):
             if any(asked.values()):
-                contact = self.client.find_contact(**asked)
+                try:
+                    contact = self.client.find_contact(**asked)
+                except ContactNotFound:
+                    continue  # null is documented (§9); this says the same
                 if contact is not None and contact.id:
                     return contact.id
         return None
