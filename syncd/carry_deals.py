@@ -182,7 +182,7 @@ def _kept(work: Work, at: int, record: Record, row: Record) -> Agreed | None:
     held, typed = codec.from_crm(record.raw[at]), codec.from_table(row.raw[at], None)
     if isinstance(held, Problem) or isinstance(typed, Problem):
         return None
-    if held == typed or (name in OF_CONTACT and match_key(name, held or "") == match_key(name, typed or "")):
+    if name in OF_CONTACT and match_key(name, held or "") == match_key(name, typed or ""):
         return None
     return Agreed(held, record.raw[at], codec.to_table(held), codec.show(held))
 

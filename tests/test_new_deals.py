@@ -558,6 +558,7 @@ def test_a_side_that_goes_down_at_any_call_makes_none_twice(tmp_path: Path) -> N
             if not result.error:
                 break
             ends[side] += 1
+            assert world.store.open_writes() == [], "what was never sent is known not to have happened"
             until_rest(world)
             only(world)
             world.close()
