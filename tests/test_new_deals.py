@@ -663,6 +663,9 @@ def test_the_deal_in_the_way_is_named_and_not_adopted(world: World) -> None:
     creates = world.steps.count(("crm", "create", "before"))
     world.run(1)
     assert world.steps.count(("crm", "create", "before")) == creates, "it rests"
+    world.run(FIRST_PAUSE_SECONDS + 1)
+    assert world.steps.count(("crm", "create", "before")) == creates + 1
+    assert [one.tries for one in world.store.refused()] == [2], "and rests longer"
     world.table.put("two", None, pipeline="Service")
     assert world.run(1).tally.created[Side.CRM] == 1, "an edit is a reason to try at once"
     until_rest(world)
@@ -757,6 +760,19 @@ def test_a_field_that_everyone_is_refused_is_left_out(world: World) -> None:
     world.crm.faults.refuse = lambda _v, _i, _c: None
     until_rest(world)
     assert world.crm.now(NEW)["owner"] == "u1"  # type: ignore[index]
+    only(world)
+
+
+def test_without_its_name_no_deal_is_made(world: World) -> None:
+    lead(world)
+    world.edit_row(A, name="Other")
+    world.crm.faults.refuse = lambda verb, _i, changes: (
+        Refused("No names.", frozenset({0}), everyone=True) if verb == "write" and "name" in changes else None
+    )
+    result = world.run()
+    assert (made(world), world.crm.contacts, result.tally.waiting) == ([], {}, 1)
+    world.crm.faults.refuse = lambda _v, _i, _c: None
+    until_rest(world)
     only(world)
 
 
