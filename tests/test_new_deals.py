@@ -268,6 +268,22 @@ def test_blank_rows_are_ignored_and_with_the_policy_off_all_are_only_counted(wor
     assert world.writes() == (0, 0, 0)
 
 
+def test_a_row_whose_key_was_cleared_makes_no_second_deal(world: World) -> None:
+    """Not while its deal is there, when the key comes back, nor when the deal was deleted and the row stays."""
+    lead(world)
+    world.run()
+    until_rest(world)
+    world.table.put("lead", "")
+    world.run()
+    only(world)
+    world.crm.drop(NEW)
+    world.run()
+    world.table.put("lead", "")
+    for _ in range(2):
+        assert world.run().rows_without_id == 0
+    assert (made(world), said(world)) == ([NEW], "Deleted in HighLevel")
+
+
 def test_a_column_that_goes_only_to_the_table_makes_nothing_in_the_deal(tmp_path: Path) -> None:
     fields = [field_of(name) for name in ("name", "stage", "status", "email")]
     world = World(tmp_path, [*fields, field_of("value", Direction.TO_TABLE), field_of("owner", Direction.TO_CRM)])
