@@ -14,12 +14,14 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from itertools import islice
+from typing import cast
 
 from syncd.fields import NEVER_BLANK, OWN_CLOCK
 from syncd.judge import Change, ChangeKind, Ground, read_raw, same_raw, write_raw
 from syncd.model import ABSENT, Agreed, Link, LinkState, Raw, Record, Side, Value, pack, packed_shadow
 from syncd.plan import OWN_STAMPS_KEPT, NewRow, Update, fingerprint
 from syncd.sides import (
+    CrmSide,
     Lost,
     NewRecord,
     Patch,
@@ -28,6 +30,7 @@ from syncd.sides import (
     RecordSide,
     Refused,
     SideDown,
+    TableSide,
     Unread,
     WriteResult,
     Written,
@@ -76,12 +79,23 @@ class Work:
     suspended: dict[Side, set[int]] = field(default_factory=lambda: {Side.CRM: set(), Side.TABLE: set()})
     closed: set[Side] = field(default_factory=set)  # sides that refuse every write in this pass
     no_new_rows: bool = False  # making rows was refused, and not for a record's sake
+    no_new_deals: bool = False  # likewise
     refused_alike: dict[tuple[Side, str], tuple[str, str]] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
         """Field names in order."""
         return [f.name for f in self.ground.fields]
+
+    @property
+    def crm(self) -> CrmSide:
+        """The CRM, for what only it can do."""
+        return cast("CrmSide", self.sides[Side.CRM])
+
+    @property
+    def table(self) -> TableSide:
+        """The table, likewise."""
+        return cast("TableSide", self.sides[Side.TABLE])
 
     def check_stop(self) -> None:
         """Raises `Stopped` between two writes, never within one."""
@@ -402,11 +416,11 @@ def refuse(work: Work, side: Side, write_id: int, update: Update, refused: Refus
     named = refused.fields or frozenset(change.index for change in update.changes)
     alike = (side, ("making: " if making else "") + _alike(refused.sentence))
     before = work.refused_alike.get(alike)
-    everyone = refused.everyone or before is not None
+    everyone = refused.everyone or (before is not None and not refused.existing)
     now = work.clock()
     with work.store.tx():
         work.store.end(write_id, now, "refused", note=refused.sentence)
-        if before is not None:
+        if before is not None and everyone:
             work.store.clear_refused([(before[0], side)])
         if not everyone:
             work.store.put_refused(_refusal(work, side, update, refused.sentence, now))
@@ -418,7 +432,8 @@ def refuse(work: Work, side: Side, write_id: int, update: Update, refused: Refus
     if before is not None and before[1] in work.tally.refusals:
         work.tally.refusals.remove(before[1])  # it was no record's fault after all
     if making and not named:
-        work.no_new_rows = True
+        work.no_new_rows = work.no_new_rows or side is Side.TABLE
+        work.no_new_deals = work.no_new_deals or side is Side.CRM
     elif refused.everyone and not refused.fields:
         work.closed.add(side)
     else:
@@ -440,7 +455,7 @@ def _refusal(work: Work, side: Side, update: Update, sentence: str, now: float) 
 
 def carry_new_rows(work: Work, rows: Sequence[NewRow]) -> None:
     """Makes rows for deals, ten a call. A row that comes back is made from a fresh read of its deal."""
-    side = work.sides[Side.TABLE]
+    side = work.table
     done = 0
     for start in range(0, len(rows), side.write_batch):
         work.check_stop()
@@ -469,7 +484,7 @@ def _still(work: Work, row: NewRow) -> bool:
     return same
 
 
-def _write_rows(work: Work, side: RecordSide, batch: Sequence[NewRow]) -> list[NewRow]:
+def _write_rows(work: Work, side: TableSide, batch: Sequence[NewRow]) -> list[NewRow]:
     """One call with its intents; suspended columns are left out. Returns what was refused."""
     now = work.clock()
     batch = [_without(row, work.suspended[Side.TABLE]) for row in batch]
@@ -572,8 +587,9 @@ def carry_messages(work: Work, messages: Mapping[str, str], before: Mapping[str,
 
 
 def settle(work: Work) -> list[Write]:
-    """Settles intents without an end by reading their targets (SPEC §3.3); returns those that are still open."""
-    writes = work.store.open_writes()
+    """Settles intents without an end by reading their targets (SPEC §3.3); returns those that are still open. Those of
+    new deals are settled by `carry_deals`."""
+    writes = [write for write in work.store.open_writes() if not makes_deal(write)]
     found: dict[tuple[Side, str], ReadResult] = {}
     for side in Side:
         ids = {_target_id(write) for write in writes if write.side is side and write.action != "create"}
@@ -592,6 +608,11 @@ def settle(work: Work) -> list[Write]:
         if not settled:
             left.append(write)
     return left
+
+
+def makes_deal(write: Write) -> bool:
+    """Whether this is the making of a deal."""
+    return write.side is Side.CRM and write.action == "create"
 
 
 def _target_id(write: Write) -> str:
@@ -621,7 +642,7 @@ def _settle_delete(work: Work, write: Write, found: ReadResult) -> bool:
 
 def _settle_create(work: Work, write: Write) -> bool:
     """A row is looked for by its key; one that is found is compared, never rewritten (SPEC §3.5)."""
-    found = work.sides[Side.TABLE].find([write.deal]).get(write.deal)
+    found = work.table.find([write.deal]).get(write.deal)
     if found is None:
         return False
     if len(found) != 1:

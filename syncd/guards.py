@@ -23,6 +23,7 @@ from syncd.policy import Limits
 
 OSCILLATIONS = 3  # returns to the value before last within an hour that are still believed to be people's
 OSCILLATION_SECONDS = 3600.0
+SEVERAL = "several"  # matches with more than one candidate: an approval could not tell which
 
 
 class GuardKind(StrEnum):
@@ -132,7 +133,41 @@ def planned_sets(plan: Plan, ground: Ground) -> list[HeldSet]:
         gone = [Member(one.deal, one.how.value, None, one.title) for one in plan.deletions if one.side is side]
         if gone:
             found.append(made_set(GuardKind.DELETIONS, side, "", gone))
+    if plan.new_deals:
+        made = [Member(one.row, None, one.text(), one.title, "a new deal") for one in plan.new_deals]
+        found.append(made_set(GuardKind.DEALS, Side.CRM, "", made))
     return found
+
+
+def match_sets(plan: Plan) -> list[HeldSet]:
+    """Rows and deals that may be the same (SPEC §5): those that can be linked, and those where only a person can tell
+    which of several it is. Both wait, however few they are."""
+    sets = []
+    for alone, name in ((True, ""), (False, SEVERAL)):
+        pairs = [Member(m.row, None, m.deal, m.title, f"deal {m.deal}: same {', '.join(m.by)}")
+                 for m in plan.matches if m.alone is alone]  # fmt: skip
+        if pairs:
+            found = made_set(GuardKind.MATCHES, Side.TABLE, name, pairs)
+            rows = len({pair.record for pair in pairs})
+            sets.append(replace(found, sentence=_match_sentence(found.digest, rows, alone=alone)))
+    return sets
+
+
+def _match_sentence(digest: str, rows: int, *, alone: bool) -> str:
+    rows_may = "1 row without a GHL ID may be a deal that has" if rows == 1 else (
+        f"{rows} rows without a GHL ID may be deals that have"
+    )  # fmt: skip
+    refuse = f"`syncd approve {digest} --refuse` says that they are not"
+    if alone:
+        return f"{rows_may} no row yet. `syncd approve {digest}` links them; {refuse}, and both are made."
+    return f"{rows_may} no row yet, and there are several candidates. Put the right GHL ID into the row; {refuse}."
+
+
+def answered_pairs(answered: Iterable[HeldSet]) -> frozenset[tuple[str, str]]:
+    """The (row, deal) pairs of match reports that a person has answered."""
+    return frozenset(
+        (member.record, member.new or "") for one in answered if one.kind is GuardKind.MATCHES for member in one.members
+    )
 
 
 def _member(update: Update, change: Change, ground: Ground) -> Member:
@@ -189,7 +224,8 @@ def without(plan: Plan, held: Sequence[HeldSet], ground: Ground) -> Plan:
         if rest or update.partner:
             updates.append(replace(update, changes=rest))
     deletions = [one for one in plan.deletions if (GuardKind.DELETIONS, one.side, "", one.deal) not in waiting]
-    return replace(plan, updates=updates, deletions=deletions)
+    new_deals = [one for one in plan.new_deals if (GuardKind.DEALS, Side.CRM, "", one.row) not in waiting]
+    return replace(plan, updates=updates, new_deals=new_deals, deletions=deletions)
 
 
 # --- a side that is almost empty -------------------------------------------------------------------------------------

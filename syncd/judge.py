@@ -172,9 +172,7 @@ def _table_value(
         return UNKNOWN, None
     raw, codec = record.raw[index], ground.codecs[index]
     if agreed is not None and (
-        unchanged(codec, agreed.table, raw)
-        or option_gone(codec, agreed.table, raw)
-        or _came_back(codec, agreed, raw)
+        unchanged(codec, agreed.table, raw) or option_gone(codec, agreed.table, raw) or _came_back(codec, agreed, raw)
     ):
         return agreed.value, None
     blankable = ground.fields[index].name not in NEVER_BLANK

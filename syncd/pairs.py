@@ -71,6 +71,7 @@ class Connection:
             policy=self.pair.policy.policy(),
             siblings=frozenset(one.name for one in self.settings.pair),
             parallel=True,
+            new_deals=self.pair.policy.new_row == "deal",
         )
 
     def run_pass(self, progress: Progress, *, patient: bool = False) -> PassResult:

@@ -29,13 +29,15 @@ from syncd.model import (
     packed_shadow,
     print_of,
 )
+from syncd.newcomers import Lacking, Match, NewDeal, possible_matches, read_row
 from syncd.policy import DealDeleted, Policy, RowDeleted
 from syncd.sides import Question, ReadResult, Unread
-from syncd.values import OwnerCodec, Problem, StageCodec, clipped, text
+from syncd.values import OwnerCodec, Problem, StageCodec, choices, clipped, text
 
 PLAUSIBLE_ID = re.compile(r"[^\s/?#%\\]{1,128}")  # anything else is not even asked for
 OWN_STAMPS_KEPT = 6
 UNREAD_PASSES = 3
+ITS_MAKING = "a deal was to be made, and the answer has not come; it is looked up first"
 
 
 _SILENT: Final[frozenset[str]] = frozenset()
@@ -57,6 +59,8 @@ class Trouble(StrEnum):
     FROZEN = "frozen"
     TYPING = "still being typed"
     HELD = "held"
+    LACKING = "row lacks something"
+    MATCH = "may be a deal without a row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,10 @@ class View:
     which a record's read was refused; `renamed` asks to look at the names of all stages and owners; `frozen` maps
     (deal, field) to the sentence of what an automation sets back; a text or number cell edited less than
     `quiet_seconds` ago waits (0: none does), as `asked` questions have answered.
+    which a record's read was refused; `renamed` asks to look at the names of all stages and owners.
+
+    `new_deals` is whether rows become deals; `making` maps rows whose making has no answer yet to the pipeline and the
+    name of their deal. `matched` and `unmatched` are the (row, deal) pairs that a person approved, and refused.
     """
 
     ground: Ground
@@ -168,16 +176,23 @@ class View:
     frozen: Mapping[tuple[str, str], str] = field(default_factory=dict)
     quiet_seconds: float = 0.0
     asked: frozenset[Question] = frozenset()
+    new_deals: bool = True
+    making: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    matched: frozenset[tuple[str, str]] = frozenset()
+    unmatched: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(slots=True)
 class Plan:
-    """What a pass does: writes (`updates`, `new_rows`, `deletions`, `messages`), and what it only remembers (`links`,
-    `forget`, `absent_keys`). Nothing here has happened yet."""
+    """What a pass does: writes (`updates`, `new_rows`, `new_deals`, `deletions`, `messages`), and what it only
+    remembers (`links`, `forget`, `absent_keys`). `matches` are rows and deals that are left alone until a person says
+    what they are. Nothing here has happened yet."""
 
     updates: list[Update] = field(default_factory=list)
     new_rows: list[NewRow] = field(default_factory=list)
+    new_deals: list[NewDeal] = field(default_factory=list)
     deletions: list[Deletion] = field(default_factory=list)
+    matches: list[Match] = field(default_factory=list)
     messages: dict[str, str] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
     forget: list[str] = field(default_factory=list)
@@ -195,7 +210,7 @@ class Plan:
 
     def is_empty(self) -> bool:
         """Whether nothing would be written."""
-        return not (self.updates or self.new_rows or self.deletions or self.messages)
+        return not (self.updates or self.new_rows or self.new_deals or self.deletions or self.messages)
 
 
 class _Planner:
@@ -626,15 +641,17 @@ class _Planner:
         for key, rows in self.carriers.items():
             if key not in view.links and key not in view.busy:
                 self.unlinked_key(key, rows)
-        for deal in view.crm.values():
-            if deal.id in view.links or deal.id in self.carriers or deal.id in view.busy or deal.outside:
-                continue
-            self.new_row(deal, again=False)
-        for row in view.table.values():
-            if row.partner is None and row.id not in self.link_of_row:
-                self.plan.rows_without_id += self.filled(row)
-                if view.messages.get(row.id):
-                    self.say(row.id, "")  # what was said of its former id no longer holds
+        fresh, loose = self.fresh_deals(), self.loose_rows()
+        waiting = self.first_match(loose, fresh)
+        for deal in fresh:
+            if deal.id not in waiting:
+                self.new_row(deal, again=False)
+        for row in loose:
+            if view.messages.get(row.id):
+                self.say(row.id, "")  # what was said of it before, or of its former id, may no longer hold
+            if row.id not in waiting:
+                self.newcomer(row)
+        self.plan.new_deals.sort(key=lambda new: new.row)
         self.write_messages()
         self.plan.all_judged = self.judged >= sum(link.state is LinkState.BOTH for link in view.links.values())
         self.plan.updates.sort(key=lambda update: (update.target, update.deal))
@@ -643,9 +660,90 @@ class _Planner:
         )
         return self.plan
 
+    def fresh_deals(self) -> list[Record]:
+        """Deals that have neither a link nor a row with their id, and that no unfinished making can have made."""
+        view, found = self.view, []
+        for swept in view.crm.values():
+            if swept.id in view.links or swept.id in self.carriers or swept.id in view.busy:
+                continue
+            deal = self.crm_reads.get(swept.id, swept)
+            deal = swept if isinstance(deal, Unread) else deal
+            if isinstance(deal, Record) and not deal.outside and not self.unanswered(deal):
+                found.append(deal)
+        return found
+
+    def loose_rows(self) -> list[Record]:
+        """Rows that have neither a link nor an id, wholly blank ones included."""
+        found = []
+        for swept in self.view.table.values():
+            row = self.table_reads.get(swept.id, swept)
+            if isinstance(row, Record) and row.partner is None and row.id not in self.link_of_row:
+                found.append(row)
+        return found
+
+    def first_match(self, rows: list[Record], deals: list[Record]) -> set[str]:
+        """Links the pairs that a person approved; returns the rows and deals that are to be left alone (SPEC §5)."""
+        filled = [row for row in rows if row.id not in self.view.making and self.filled(row)]
+        matches = possible_matches(self.view.ground, filled, deals, self.view.unmatched)
+        by_id = {record.id: record for record in (*filled, *deals)} if matches else {}
+        for match in matches:
+            if match.alone and (match.row, match.deal) in self.view.matched:
+                row, deal = by_id[match.row], by_id[match.deal]
+                link = Link(deal.id, row.id, title=deal.title)
+                self.pair(link, link, deal, row)
+            else:
+                self.plan.matches.append(match)
+        open_rows = {match.row: match.title for match in self.plan.matches}
+        self.plan.rows_without_id += len(open_rows)
+        if open_rows:
+            named = choices(title or row for row, title in open_rows.items())
+            number = "1 row" if len(open_rows) == 1 else f"{len(open_rows):,} rows"
+            sentence = f"{number} may be deals that have no row yet: {named}. Say which with `syncd approve`."
+            self.find(Trouble.MATCH, "", "", sentence, True, "rows without an id")
+        return {id for match in matches for id in (match.row, match.deal)}
+
+    def unanswered(self, deal: Record) -> bool:
+        """Whether this may be the deal whose making has no answer yet: same pipeline, exact name (SPEC §3.5)."""
+        if not self.view.making:
+            return False
+        stage = next((raw for f, raw in zip(self.view.ground.fields, deal.raw, strict=True) if f.name == "stage"), None)
+        pipeline = str(stage[0]) if isinstance(stage, list) and stage else ""
+        if (pipeline, text(deal.title) or "") not in self.view.making.values():
+            return False
+        self.find(Trouble.UNSETTLED, deal.id, "", ITS_MAKING, False, deal.title)
+        return True
+
+    def newcomer(self, row: Record) -> None:
+        """A row that has no deal: it becomes one, or its Sync cell says what it lacks (SPEC §5)."""
+        view = self.view
+        if not self.filled(row):
+            return
+        new = read_row(view.ground, row) if view.new_deals and row.id not in view.making else None
+        if isinstance(new, NewDeal) and new.twin(view.ground) in view.making.values():
+            new = None
+        if isinstance(new, NewDeal):
+            sentence, refused, due = view.refused.get((row.id, Side.CRM), ("", "", True))
+            again = refused == fingerprint(stands_for(new))
+            if again:
+                self.say(row.id, sentence)
+            if due or not again:
+                self.plan.new_deals.append(new)
+                return
+            self.find(Trouble.QUARANTINED, "", row.id, sentence, True, row.title)
+        elif isinstance(new, Lacking):
+            for sentence in new.sentences:
+                self.say(row.id, sentence)
+            self.find(Trouble.LACKING, "", row.id, " ".join(new.sentences), new.person, row.title)
+        elif view.new_deals:
+            self.find(Trouble.UNSETTLED, "", row.id, ITS_MAKING, False, row.title)
+        self.plan.rows_without_id += 1
+
     def filled(self, row: Record) -> bool:
-        """Whether a row is not wholly blank (a blank one is ignored, SPEC §5)."""
-        return any(not codec.is_blank(raw) for codec, raw in zip(self.view.ground.codecs, row.raw, strict=True))
+        """Whether a row is not wholly blank (a blank one is ignored, SPEC §5); a Pipeline alone counts, too."""
+        return any(
+            not codec.is_blank(raw) or (isinstance(raw, list) and any(text(cell) for cell in raw))
+            for codec, raw in zip(self.view.ground.codecs, row.raw, strict=True)
+        )
 
 
 def left_scope(ground: Ground, link: Link) -> bool:
@@ -659,6 +757,11 @@ def left_scope(ground: Ground, link: Link) -> bool:
 def fingerprint(update: Update) -> str:
     """The same text for the same writes to the same record."""
     return pack([str(c.index) for c in update.changes], [[c.new] for c in update.changes]) + (update.partner or "")
+
+
+def stands_for(new: NewDeal) -> Update:
+    """The update under which the refusal of a new deal is kept: by its row's id, as it has none of its own."""
+    return Update(Side.CRM, new.row, new.row, new.title, (), new.text())
 
 
 def make_plan(view: View) -> Plan:

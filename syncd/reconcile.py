@@ -17,6 +17,7 @@ from typing import Any
 
 from syncd import generation
 from syncd.carry import Stopped, Tally, Work, carry_messages, carry_new_rows, carry_updates, settle
+from syncd.carry_deals import carry_new_deals, settle_new_deals, under_way
 from syncd.carry_deletions import carry_deletions
 from syncd.fields import PIPELINE, REQUIRED, Field
 from syncd.guards import (
@@ -24,8 +25,10 @@ from syncd.guards import (
     GuardKind,
     HeldSet,
     almost_empty,
+    answered_pairs,
     held_sets,
     made_set,
+    match_sets,
     missing_records,
     oscillations,
     planned_sets,
@@ -69,6 +72,7 @@ class Pair:
     siblings: frozenset[str] = frozenset()  # the names of all pairs of the configuration
     quiet_seconds: float = 0.0  # how long a typed cell must rest; only the daemon waits (SPEC §4)
     parallel: bool = False  # whether both sides may be swept at once, in two threads; the simulation has one
+    new_deals: bool = True  # whether a row without an id becomes a deal (SPEC §5)
 
 
 @dataclass(slots=True)
@@ -100,6 +104,7 @@ class PassResult:
     held: list[HeldSet] = field(default_factory=list)
     links: int = 0
     rows_without_id: int = 0
+    matches: int = 0
     unsettled: int = 0
     gone_columns: tuple[str, ...] = ()
     computed_columns: tuple[str, ...] = ()
@@ -153,6 +158,7 @@ class PassResult:
             **self.as_json(),
             "links": self.links,
             "rows_without_id": self.rows_without_id,
+            "matches": self.matches,
             "waiting": self.tally.waiting + sum(f.trouble in WAITING and not f.needs_person for f in self.findings),
             "unsettled": self.unsettled,
             "needs_person": [f.sentence for f in self.findings if f.needs_person] + self.problems(),
@@ -396,7 +402,7 @@ def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
     crm, table = sweep_both(pair)
     store, now = pair.store, pair.clock()
     anew = bool(opened.held) or not generation.is_current(store)  # then no link counts, and nothing said before
-    labels = label_text(opened.vocabulary)
+    labels, answers = label_text(opened.vocabulary), store.held()
     offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}
     view = View(
         replace(opened.ground, offsets=offsets, clocks={}, unlisted=frozenset(store.fact("unlisted") or ())),
@@ -415,6 +421,10 @@ def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
         pair.policy,
         store.frozen(),
         pair.quiet_seconds,
+        new_deals=pair.new_deals,
+        making=under_way(store.open_writes()),
+        matched=answered_pairs(record.set for record in answers if record.state == "approved"),
+        unmatched=answered_pairs(record.set for record in answers if record.state == "refused"),
     )
     return guarded(pair, opened, view)
 
@@ -432,9 +442,16 @@ def guarded(pair: Pair, opened: Opened, view: View) -> Look:
     if fresh:
         view = replace(view, frozen={**view.frozen, **fresh})
         plan = make_plan(view)
-    found = [*planned_sets(plan, view.ground), *missing]
-    held = held_sets(found[: len(found) - len(missing)], view.ground, total_links(view, plan), pair.limits, approved)
+    found = planned_sets(plan, view.ground)
+    held = held_sets(found, view.ground, total_links(view, plan), pair.limits, approved)
+    held += match_sets(plan)
+    found += [*missing, *match_sets(plan), *(one for one in approved if still_unlinked(one, view))]
     return Look(plan, view, opened.vocabulary, opened.schema, opened.gone, [*opened.held, *held], found, fresh)
+
+
+def still_unlinked(approved: HeldSet, view: View) -> bool:
+    """Whether approved matches are still to be linked: their approval has not served yet."""
+    return approved.kind is GuardKind.MATCHES and any(one.new not in view.links for one in approved.members)
 
 
 def planned(pair: Pair, opened: Opened, view: View) -> tuple[View, Plan]:
@@ -526,7 +543,7 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
     opened = open_pair(pair, keep=True)
     if opened.held:
         result.held, result.findings = opened.held, held_findings(opened.held)
-        approvals = [record for record in pair.store.held() if record.state == "approved"]
+        approvals = [record for record in pair.store.held() if record.state != "held"]
         pair.store.keep_held(opened.held, approvals, pair.clock())
         return
     sides = {Side.CRM: pair.crm, Side.TABLE: pair.table}
@@ -545,11 +562,13 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
     if moved:
         generation.advance(pair.store)
     busy = frozenset(write.deal for write in settle(work))
+    settle_new_deals(work, pair.read_lag_seconds)
     seen = look(pair, opened, busy=busy)
     work.ground = seen.view.ground
     result.computed_columns, result.gone_columns, result.held = opened.computed, seen.gone_columns, seen.held
     result.findings = [*seen.plan.findings, *held_findings(seen.held)]
     result.rows_without_id = seen.plan.rows_without_id
+    result.matches = len({match.row for match in seen.plan.matches})
     remember_held(pair, seen)
     if not seen.empty:
         if not moved and seen.plan.changes_anything():
@@ -558,13 +577,18 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
         carry_out(pair, work, seen)
     if moved:
         generation.advance(pair.store)
-    known = seen.plan.links or seen.plan.new_rows or seen.plan.forget or seen.plan.deletions
+    plan = seen.plan
+    known = plan.links or plan.new_rows or plan.new_deals or plan.forget or plan.deletions
     result.links = pair.store.count_links() if known else len(seen.view.links)
 
 
 def held_findings(held: Sequence[HeldSet]) -> list[Finding]:
     """What is held, as findings for a person."""
-    return [Finding(Trouble.HELD, "", "", "", one.sentence, True) for one in held]
+    return [
+        Finding(Trouble.HELD, "", "", "", one.sentence, True)
+        for one in held
+        if one.kind is not GuardKind.MATCHES  # the plan says so itself
+    ]
 
 
 def remember_held(pair: Pair, seen: Look) -> None:
@@ -572,11 +596,13 @@ def remember_held(pair: Pair, seen: Look) -> None:
     before = pair.store.held()
     if not (before or seen.held or seen.frozen):
         return
-    approved = [
-        replace(record, set=still_wanted(record.set, seen.found)) for record in before if record.state == "approved"
+    answered = [
+        replace(record, set=still_wanted(record.set, seen.found)) if record.state == "approved" else record
+        for record in before
+        if record.state != "held"
     ]
     with pair.store.tx():
-        pair.store.keep_held(seen.held, approved, pair.clock())
+        pair.store.keep_held(seen.held, answered, pair.clock())
         pair.store.put_frozen(seen.frozen, pair.clock())
 
 
@@ -588,9 +614,11 @@ def carry_out(pair: Pair, work: Work, seen: Look) -> None:
     carry_updates(work, Side.CRM, [update for update in plan.updates if update.target is Side.CRM])
     carry_updates(work, Side.TABLE, [update for update in plan.updates if update.target is Side.TABLE])
     carry_new_rows(work, plan.new_rows)
+    carry_new_deals(work, plan.new_deals)
     carry_messages(work, plan.messages, before)
     carry_deletions(work, plan.deletions)
     settle(work)  # a lost answer is looked up at once; what cannot be told yet stays open for the next pass
+    settle_new_deals(work, pair.read_lag_seconds)
     renames = any(change.kind is ChangeKind.RENAME for update in plan.updates for change in update.changes)
     if plan.all_judged and not renames and not seen.held:
         pair.store.set_fact("labels", label_text(seen.vocabulary))
@@ -603,11 +631,13 @@ def remember(pair: Pair, seen: Look) -> None:
         store.set_fact("unread", plan.unread)
     if plan.unlisted or store.fact("unlisted"):
         store.set_fact("unlisted", sorted(plan.unlisted))
-    kept = {(f.deal, side) for f in plan.findings if f.trouble.value == "refused" for side in Side}
-    tried = {(update.deal, update.target) for update in plan.updates} | {
-        (row.deal, Side.TABLE) for row in plan.new_rows
-    }
-    tried |= {(one.deal, one.side) for one in plan.deletions}
+    kept = {(f.deal or f.row, side) for f in plan.findings if f.trouble.value == "refused" for side in Side}
+    tried = (
+        {(update.deal, update.target) for update in plan.updates}
+        | {(row.deal, Side.TABLE) for row in plan.new_rows}
+        | {(deal.row, Side.CRM) for deal in plan.new_deals}
+        | {(one.deal, one.side) for one in plan.deletions}
+    )
     over = [(r.deal, r.side) for r in store.refused() if (r.deal, r.side) not in kept | tried]
     if not (plan.links or plan.forget or plan.absent_keys or over):
         return

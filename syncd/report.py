@@ -9,6 +9,7 @@ from typing import Any
 from syncd.guards import GuardKind, HeldSet
 from syncd.judge import Change, ChangeKind, Ground
 from syncd.model import Missing, Observed, Side
+from syncd.newcomers import NewDeal
 from syncd.plan import Finding, How, NewRow, Plan, Update
 from syncd.reconcile import PassResult
 from syncd.store import PassRecord, Write
@@ -80,6 +81,12 @@ def plan_lines(pair: str, ground: Ground, plan: Plan, held: Sequence[HeldSet] = 
     waiting = {(one.kind, one.side, one.field, member.record): one.digest for one in held for member in one.members}
     for row in plan.new_rows:
         lines.append(f"  + row for “{printable(row.title)}” ({row.deal})   ({row.why})")
+    for deal in plan.new_deals:
+        lines.append(f"  + deal for “{printable(deal.title)}” (row {deal.row})   ({deal.why})")
+    for match in plan.matches:
+        lines.append(
+            f"  ? row “{printable(match.title)}” ({match.row}) may be deal {match.deal}: {', '.join(match.by)}"
+        )
     for update in plan.updates:
         lines.append(f"  ~ {ground.labels[update.target]}: “{printable(update.title)}” ({update.deal})")
         lines += change_lines(ground, update, waiting)
@@ -109,8 +116,10 @@ def plan_summary(plan: Plan, held: Sequence[HeldSet] = ()) -> str:
     rows = sum(update.target is Side.TABLE for update in plan.updates)
     if plan.is_empty():
         return "Nothing to write: both sides agree."
+    made = counted(len(plan.new_rows), "row")
+    made += f" and {counted(len(plan.new_deals), 'deal')}" if plan.new_deals else ""
     parts = [
-        counted(len(plan.new_rows), "row") + " to make",
+        made + " to make",
         counted(rows, "row") + " and " + counted(deals, "deal") + " to change",
     ]
     if plan.deletions:
@@ -142,7 +151,8 @@ def plan_json(pair: str, ground: Ground, plan: Plan, held: Sequence[HeldSet] = (
     """A plan for programs."""
     return {
         "pair": pair,
-        "create": [_new_row_json(ground, row) for row in plan.new_rows],
+        "create": [_new_row_json(ground, row) for row in plan.new_rows]
+        + [_new_deal_json(ground, deal) for deal in plan.new_deals],
         "update": [_update_json(ground, update) for update in plan.updates],
         "delete": [
             {"side": one.side.value, "deal": one.deal, "row": one.row, "name": one.title, "how": one.how.value,
@@ -155,12 +165,21 @@ def plan_json(pair: str, ground: Ground, plan: Plan, held: Sequence[HeldSet] = (
              "needs_person": f.needs_person} for f in plan.findings
         ],
         "rows_without_id": plan.rows_without_id,
+        "matches": [
+            {"row": one.row, "deal": one.deal, "name": one.title, "by": list(one.by), "alone": one.alone}
+            for one in plan.matches
+        ],
     }  # fmt: skip
 
 
 def _new_row_json(ground: Ground, row: NewRow) -> dict[str, Any]:
     values = {ground.fields[index].name: shown(ground, index, planned[0]) for index, planned in row.values.items()}
     return {"side": Side.TABLE.value, "deal": row.deal, "name": row.title, "values": values, "why": row.why}
+
+
+def _new_deal_json(ground: Ground, deal: NewDeal) -> dict[str, Any]:
+    values = {ground.fields[index].name: shown(ground, index, planned[0]) for index, planned in deal.values.items()}
+    return {"side": Side.CRM.value, "row": deal.row, "name": deal.title, "values": values, "why": deal.why}
 
 
 def _update_json(ground: Ground, update: Update) -> dict[str, Any]:
@@ -245,7 +264,8 @@ def history_lines(writes: Iterable[Write], labels: Mapping[Side, str]) -> list[s
     lines = []
     for write in writes:
         state = f"   [{STATES.get(write.state, write.state)}]" if STATES.get(write.state, write.state) else ""
-        verb = {"create": "row made", "message": "Sync cell", "delete": "deleted"}.get(write.action, "changed")
+        made = "deal made" if write.side is Side.CRM else "row made"
+        verb = {"create": made, "message": "Sync cell", "delete": "deleted"}.get(write.action, "changed")
         name = printable(write.title or write.deal or write.row)
         lines.append(f"{local(write.at)}  {labels[write.side]:<10} {verb}: “{name}” ({write.deal or write.row}){state}")
         for change in write.changes if write.action != "create" else ():
@@ -319,6 +339,7 @@ def status_json(
         "needs_person": len(needs),
         "sentences": needs,
         "rows_without_id": report.get("rows_without_id", 0),
+        "matches": report.get("matches", 0),
         "unsettled": unsettled,
         "calls_last_pass": report.get("calls", {"crm": 0, "table": 0}),
         "findings": report.get("findings", []),

@@ -302,11 +302,12 @@ class GuardSettings(_Section):
 
 class PolicySettings(_Section):
     """[pair.policy]: `tie` is the side that wins where two edits cannot be told apart in time; `deal_deleted` and
-    `row_deleted` say what becomes of the other record (SPEC §5)."""
+    `row_deleted` say what becomes of the other record, `new_row` what a row without an id becomes (SPEC §5)."""
 
     tie: Literal["crm", "table"] = "crm"
     deal_deleted: DealDeleted = DealDeleted.KEEP
     row_deleted: RowDeleted = RowDeleted.RESTORE
+    new_row: Literal["deal", "off"] = "deal"
 
     def policy(self) -> Policy:
         """The same for the engine."""

@@ -65,11 +65,13 @@ class Written:
 class Refused:
     """The server refused, so nothing changed. `fields` names the columns it blames; `everyone` says that the refusal
     is no record's fault (a permission, the table, a column), so other records would be refused alike (SPEC §3.7).
+    `existing` is the id of the record that stands in the way of a new one.
     """
 
     sentence: str
     fields: frozenset[int] = frozenset()
     everyone: bool = False
+    existing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,27 @@ class Lost:
 
 ReadResult: TypeAlias = Record | Missing | Unread  # Missing is ABSENT here, never UNKNOWN
 WriteResult: TypeAlias = Written | Refused | Lost
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whom a new deal is for; "" for what is not known. `phone` is an international number (E.164)."""
+
+    name: str = ""
+    email: str = ""
+    phone: str = ""
+    company: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeDeal:
+    """A deal with what tells whether it is the one that a lost answer was about (SPEC §3.5). `created` is in seconds of
+    the server's clock, None where it does not say."""
+
+    record: Record
+    pipeline: str
+    contact: str
+    created: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +210,6 @@ class RecordSide(Protocol):
     def write(self, patches: Sequence[Patch]) -> list[WriteResult]:
         """Writes at most `write_batch` patches in one call; results in the order given."""
 
-    def find(self, partners: Sequence[str]) -> dict[str, list[Record]]:
-        """Records that carry these partner ids, read now. Only for the side that carries keys."""
-
-    def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
-        """Makes at most `write_batch` records, keyed by their partner's id so that none is made twice."""
-
     def delete(self, id: str) -> WriteResult | Missing:
         """Deletes one record; ABSENT where it was gone already."""
 
@@ -213,6 +230,20 @@ class CrmSide(RecordSide, Protocol):
     def schema(self) -> Vocabulary:
         """Pipelines and users as they are now."""
 
+    def contact_for(self, person: Person) -> str | Refused | Lost:
+        """The id of the contact with this address, else with this number, else of a new one. One that is found is never
+        changed, and asking again makes no second."""
+
+    def create_deal(self, contact: str, values: Mapping[int, Raw]) -> WriteResult:
+        """Makes a deal of raw values for a contact. Every call makes one more, unless it is `Refused`: with `existing`
+        where the contact has one in that pipeline and the location allows no second."""
+
+    def made_of(self, contact: str) -> list[MadeDeal]:
+        """The newest deals of a contact, as search shows them: the last minute's may be missing."""
+
+    def made_deal(self, id: str) -> MadeDeal | None:
+        """One deal as it is now; None where it cannot be read."""
+
 
 class TableSide(RecordSide, Protocol):
     """The side whose records carry keys and messages."""
@@ -220,15 +251,23 @@ class TableSide(RecordSide, Protocol):
     def schema(self) -> TableSchema:
         """Columns and options as they are now; raises `Misconfigured` for a required one that is not there."""
 
+    def find(self, partners: Sequence[str]) -> dict[str, list[Record]]:
+        """Records that carry these partner ids, read now."""
+
+    def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
+        """Makes at most `write_batch` records, keyed by their partner's id so that none is made twice."""
+
 
 __all__ = [
     "ABSENT",
     "Column",
     "CrmSide",
     "Lost",
+    "MadeDeal",
     "Misconfigured",
     "NewRecord",
     "Patch",
+    "Person",
     "Pipeline",
     "Question",
     "ReadResult",

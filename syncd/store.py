@@ -356,12 +356,27 @@ class Store:
         )
         return int(cursor.lastrowid or 0)
 
-    def end(self, write_id: int, at: float, state: str, *, row: str | None = None, note: str = "") -> None:
-        """Ends an intent. Call inside the `tx` that moves the shadow."""
+    def end(
+        self, write_id: int, at: float, state: str, *, row: str | None = None, deal: str | None = None, note: str = ""
+    ) -> None:
+        """Ends an intent. Call inside the `tx` that moves the shadow. `row` and `deal` are ids that were made."""
         self.connection.execute(
-            "UPDATE writes SET state = ?, ended_at = ?, note = ?, row_id = COALESCE(?, row_id), before = '{}' "
-            "WHERE id = ? AND pair = ?",
-            (state, at, note, row, write_id, self.pair),
+            "UPDATE writes SET state = ?, ended_at = ?, note = ?, row_id = COALESCE(?, row_id), "
+            "deal = COALESCE(?, deal), before = '{}' WHERE id = ? AND pair = ?",
+            (state, at, note, row, deal, write_id, self.pair),
+        )
+
+    def put_before(self, write_id: int, before: str) -> None:
+        """Replaces what an open intent keeps for settling a lost answer, e.g. once a new deal's contact is known."""
+        self._many("UPDATE writes SET before = ? WHERE id = ? AND pair = ?", [(before, write_id, self.pair)])
+
+    def lost_deals(self, row: str, note: str) -> list[Write]:
+        """Intents of deals for this row that ended with this note, oldest first."""
+        return self._writes(
+            "pair = ? AND deal = '' AND side = 'crm' AND action = 'create' AND row_id = ? AND note = ? ORDER BY id",
+            self.pair,
+            row,
+            note,
         )
 
     def open_writes(self) -> list[Write]:
@@ -444,13 +459,13 @@ class Store:
         )
         return [_held(row) for row in rows]
 
-    def keep_held(self, held: Sequence[HeldSet], approved: Sequence[HeldRecord], at: float) -> None:
-        """What waits now takes the place of what waited before. `approved` are the approvals and what is left of each;
-        one of which nothing is left has served. Joins the open transaction."""
+    def keep_held(self, held: Sequence[HeldSet], answered: Sequence[HeldRecord], at: float) -> None:
+        """What waits now takes the place of what waited before. `answered` are the approvals and what is left of each,
+        and what was refused; one of which nothing is left has served. Joins the open transaction."""
         before = {record.digest: record for record in self.held()}
         rows = [
             (one, record.state, record.digest, record.since)
-            for record in approved
+            for record in answered
             if (one := record.set).members
         ]  # fmt: skip
         settled = {digest for _, _, digest, _ in rows}

@@ -322,7 +322,7 @@ class StageCodec:
 
     def from_table(self, raw: Raw, known: Value) -> Reading:
         cells = raw if isinstance(raw, list) and len(raw) == 2 else [None, None]
-        pipeline = self._pipeline(cells[0], known)
+        pipeline = self.pipeline(cells[0], known)
         if isinstance(pipeline, Problem):
             return pipeline
         listed = choices(stage.name for stage in pipeline.stages)
@@ -339,7 +339,8 @@ class StageCodec:
         shown = clipped(label_of(cells[1], self.column))
         return Problem(f"Stage “{shown}” is not in pipeline “{_called(pipeline)}”. Choose one of: {listed}.")
 
-    def _pipeline(self, raw: Raw, known: Value) -> Pipeline | Problem:
+    def pipeline(self, raw: Raw, known: Value) -> Pipeline | Problem:
+        """The pipeline that a Pipeline cell names, synced or not; where it is blank the one of `known`."""
         own = [pipeline for pipeline in self.pipelines if pipeline.id == (known or "").partition(":")[0]]
         if self.pipeline_column is None or _blank(raw):
             return own[0] if own else Problem("The deal's pipeline is not known yet.", person=False)

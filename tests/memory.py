@@ -20,8 +20,10 @@ from syncd.reconcile import Pair, PassResult, run_pass
 from syncd.sides import (
     Column,
     Lost,
+    MadeDeal,
     NewRecord,
     Patch,
+    Person,
     Pipeline,
     Question,
     ReadResult,
@@ -207,6 +209,9 @@ class MemoryCrm(_MemorySide):
         self.triggers: list[tuple[str, str]] = []
         self.own_clocks = frozenset({"stage", "status"})  # fields with a clock of their own
         self.clockless = False  # answers carry no times at all
+        self.contacts: dict[str, Person] = {}
+        self.contact_of: dict[str, str] = {}
+        self.allow_duplicates = True  # whether a contact may have two deals in one pipeline
 
     # people
 
@@ -306,13 +311,82 @@ class MemoryCrm(_MemorySide):
             self.put(patch.id, **held)
         return Lost("The answer was lost.") if loss else Written(self.record(patch.id, versions[-1]))
 
-    def find(self, partners: Sequence[str]) -> dict[str, list[Record]]:
-        """Deals carry no keys."""
-        raise AssertionError("the CRM was asked for keys")
+    def contact_for(self, person: Person) -> str | Refused | Lost:
+        """By address, else by number, else a new one."""
+        with self.call("contact", person):
+            for key in ("email", "phone"):
+                wanted = getattr(person, key).casefold()
+                found = [id for id, one in self.contacts.items() if wanted and getattr(one, key).casefold() == wanted]
+                if found:
+                    return found[0]
+            loss = self.next_loss()
+            refused = self.faults.refuse("contact", person.email, {})
+            if loss == "before":
+                return Lost("The answer was lost.")
+            if refused is not None:
+                return refused
+            contact = f"contact{len(self.contacts) + 1}"
+            self.contacts[contact] = person
+        return Lost("The answer was lost.") if loss else contact
 
-    def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
-        """Rows become deals in a later issue."""
-        raise AssertionError("a deal was to be made")
+    def create_deal(self, contact: str, values: Mapping[int, Raw]) -> WriteResult:
+        """One POST: a deal and the start of its workflows."""
+        assert contact in self.contacts, "a deal for nobody"
+        changes = self.names(values)
+        with self.call("create", changes):
+            loss = self.next_loss()
+            refused = self.faults.refuse("create", contact, changes)
+            if loss == "before":
+                return Lost("The answer was lost.")
+            if refused is not None:
+                return refused
+            in_the_way = None if self.allow_duplicates else self.deal_of(contact, changes["stage"])
+            if in_the_way is not None:
+                return Refused(f"There is one already: {in_the_way}.", existing=in_the_way)
+            self.made += 1
+            deal = f"dealNew{self.made}"
+            self.person_makes(deal, contact, **{n: self.faults.tidy(n, raw) for n, raw in changes.items()})
+            self.triggers.append((deal, "created"))
+            self.log.append(LoggedWrite(self.side, "create", deal, {n: (None, raw) for n, raw in changes.items()}))
+        return Lost("The answer was lost.") if loss else Written(self.record(deal, self.deals[deal][-1]), made=True)
+
+    def person_makes(self, deal: str, contact: str, **values: Raw) -> None:
+        """A deal comes to be, for a contact that is there."""
+        person = self.contacts[contact]
+        shown = {"contact": person.name, "email": person.email, "phone": person.phone, "company": person.company}
+        self.contact_of[deal] = contact
+        self.put(deal, **{"value": 0, **{name: text or None for name, text in shown.items()}, **values})
+
+    def deal_of(self, contact: str, stage: Raw) -> str | None:
+        """A deal that the contact has in the pipeline of this stage."""
+        for deal, owner in self.contact_of.items():
+            held = (self.now(deal) or {}).get("stage")
+            if owner == contact and isinstance(held, list) and isinstance(stage, list) and held[0] == stage[0]:
+                return deal
+        return None
+
+    def made_of(self, contact: str) -> list[MadeDeal]:
+        """As far as search shows them."""
+        with self.call("made_of", contact):
+            newest = min(self.clock.now - self.lag, self.frozen_at)
+            found = []
+            for deal, owner in self.contact_of.items():
+                indexed = [version for version in self.deals[deal] if version.at <= newest]
+                if owner == contact and deal not in self.hidden and indexed and indexed[-1].values is not None:
+                    found.append(self._made(deal, indexed[-1]))
+            return found
+
+    def made_deal(self, id: str) -> MadeDeal | None:
+        """One deal as it is now."""
+        with self.call("made_deal", id):
+            versions = self.deals.get(id)
+            return self._made(id, versions[-1]) if versions and versions[-1].values is not None else None
+
+    def _made(self, deal: str, version: Version) -> MadeDeal:
+        stage = (version.values or {})["stage"]
+        assert isinstance(stage, list)
+        created = self.deals[deal][0].stamp
+        return MadeDeal(self.record(deal, version), str(stage[0]), self.contact_of.get(deal, ""), created)
 
     def delete(self, id: str) -> WriteResult | Missing:
         """Deletes a deal."""

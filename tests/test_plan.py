@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncd.judge import ChangeKind, Ground, read_raw
-from syncd.model import Agreed, Link, LinkState, Raw, Record, Side, packed_shadow
+from syncd.model import ABSENT, Agreed, Link, LinkState, Raw, Record, Side, packed_shadow
 from syncd.plan import NewRow, Plan, Trouble, Update, View, fingerprint, make_plan
 from syncd.sides import NewRecord, Patch, Question, Stage, Unread, Written
 from syncd.values import Problem, codec_for
@@ -724,3 +724,19 @@ def test_stamps_and_shadows_only_move_forward() -> None:
                 assert ground.codecs[index].from_table(row.raw[index], known) == agreed.value
 
     for_all(check, examples=150)
+
+
+def test_a_new_row_is_filled_from_the_read_that_told_what_search_left_out(bench: Bench) -> None:
+    bench.crm.put("deal0001", **DEAL_VALUES)
+    view = bench.view()
+    at = FIELD_NAMES.index("value")
+    whole = view.crm["deal0001"]
+    blind = replace(whole, raw=(*whole.raw[:at], None, *whole.raw[at + 1 :]), lacks=frozenset({at}))
+    asking = make_plan(replace(view, crm={**view.crm, "deal0001": blind}))
+    assert asking.needs.crm == {"deal0001"}
+    assert asking.new_rows == []
+    reads = {Side.CRM: {"deal0001": whole}, Side.TABLE: {}}
+    (row,) = make_plan(replace(view, crm={**view.crm, "deal0001": blind}, reads=reads)).new_rows
+    assert row.values[at][0] == "100"
+    gone = {Side.CRM: {"deal0001": ABSENT}, Side.TABLE: {}}
+    assert make_plan(replace(view, crm={**view.crm, "deal0001": blind}, reads=gone)).new_rows == []

@@ -79,6 +79,7 @@ def test_defaults() -> None:
     )
     assert (one.table.base_url, one.table.plan, one.table.label) == ("https://api.airtable.com", None, "Airtable")
     assert (one.quiet, one.read_lag, one.skew, one.policy.tie) == (5.0, 60.0, 1.0, "crm")
+    assert one.policy.new_row == "deal"
     assert (one.guard.max_changes, one.guard.max_share) == (20, 0.2)
     assert (one.key_column, one.message_column, one.explicit) == ("GHL ID", "Sync", frozenset())
 
@@ -272,7 +273,7 @@ def test_no_message_holds_a_secret_wherever_it_was_put() -> None:
         ),
         (
             lambda: load(pair(policy={"zzz": 1})),
-            'unknown key "zzz" in pair "acme", [pair.policy]; known are tie, deal_deleted, row_deleted.',
+            'unknown key "zzz" in pair "acme", [pair.policy]; known are tie, deal_deleted, row_deleted, new_row.',
         ),
         (
             lambda: load(pair(guard={"state_dir": "60s"})),
@@ -340,6 +341,7 @@ def test_no_message_holds_a_secret_wherever_it_was_put() -> None:
             '"max_share" in pair "acme", [pair.guard] must be at most 1.',
         ),
         (lambda: load(pair(guard={"max_share": "20%"})), "must be a number."),
+        (lambda: load(pair(policy={"new_row": "row"})), 'must be "deal" or "off".'),
         (lambda: load(pair(policy={"tie": "me"})), 'must be "crm" or "table".'),
         (lambda: load(pair(), pair("acme", table={**TABLE, "table": "T"})), 'two pairs are called "acme"; each needs'),
         (lambda: load(pair(), pair("b")), 'the pairs "acme" and "b" use the same table; each needs its own table.'),

@@ -20,10 +20,11 @@ SHOWN_MEMBERS = 20
 @click.command()
 @click.argument("plan", required=False)
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--refuse", is_flag=True, help="Say no to a match report: these rows and deals are not the same.")
 @click.option("--json", "as_json", is_flag=True, help="Only list what waits, one JSON object per pair.")
 @shared_options
 @click.pass_context
-def approve(context: click.Context, plan: str | None, yes: bool, as_json: bool) -> None:
+def approve(context: click.Context, plan: str | None, yes: bool, refuse: bool, as_json: bool) -> None:
     """Approves a held plan; the next pass carries out what of it is still planned, and nothing else.
 
     PLAN is the name that `syncd plan` and `syncd status` show, or its beginning. Without it, everything that waits is
@@ -45,7 +46,7 @@ def approve(context: click.Context, plan: str | None, yes: bool, as_json: bool) 
         _not_waiting(context, plan, waiting)
     if not wanted and not options(context).quiet:
         click.echo("Nothing waits for approval.")
-    context.exit(worst([_ask(settings, pair, record, yes=yes) for pair, record in wanted]))
+    context.exit(worst([_ask(settings, pair, record, yes=yes, refuse=refuse) for pair, record in wanted]))
 
 
 def held_of(settings: Settings, pair: PairSettings) -> list[HeldRecord]:
@@ -83,12 +84,20 @@ def record_lines(pair: str, record: HeldRecord) -> list[str]:
     return lines
 
 
-def _ask(settings: Settings, pair: PairSettings, record: HeldRecord, *, yes: bool) -> int:
+def _ask(settings: Settings, pair: PairSettings, record: HeldRecord, *, yes: bool, refuse: bool) -> int:
+    from syncd.guards import SEVERAL, GuardKind
     from syncd.store import Store
 
     say(record_lines(pair.name, record))
+    if refuse and record.set.kind is not GuardKind.MATCHES:
+        click.echo("Only a match report can be refused; anything else goes on waiting until it is undone.", err=True)
+        return 3
+    if record.set.field == SEVERAL and not refuse:
+        click.echo("Nobody but you can tell which one it is: put its id into the row's GHL ID.", err=True)
+        return 3
     try:
-        agreed = yes or click.confirm("Approve exactly this?")
+        question = "Are these surely not the same?" if refuse else "Approve exactly this?"
+        agreed = yes or click.confirm(question)
     except click.Abort:
         agreed = False
         click.echo("")
@@ -97,12 +106,12 @@ def _ask(settings: Settings, pair: PairSettings, record: HeldRecord, *, yes: boo
         return 3
     store = Store(Path(settings.state_dir), pair.name)
     try:
-        if not store.answer_held(record.digest, "approved"):
+        if not store.answer_held(record.digest, "refused" if refuse else "approved"):
             click.echo("It has changed meanwhile, so nothing was approved. Ask again: syncd approve", err=True)
             return 3
     finally:
         store.close()
-    click.echo(f"Approved {record.digest}; the next pass carries it out.")
+    click.echo(f"{'Refused' if refuse else 'Approved'} {record.digest}; the next pass carries it out.")
     return 0
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SAFE_SQLITE = (3, 51, 3)  # older ones can corrupt a WAL database in a rare race (reference/stack.md §3)
 CLOCK_TOLERANCE_SECONDS = 5.0
-WRITES_UNSEEN = "the scope opportunities.write can only be seen by writing; the first write that is refused names it."
+WRITES_UNSEEN = "can only be seen by writing; the first write that is refused names it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,9 @@ def pair_checks(settings: Settings, pair: PairSettings) -> Iterator[Check]:
         yield _tried("HighLevel", lambda: _crm(connection, vocabulary))
         if vocabulary:
             yield _tried("HighLevel search", lambda: _search(connection))
-            yield good("HighLevel writes", WRITES_UNSEEN)
+            makes = pair.policy.new_row == "deal"
+            scopes = "the scopes opportunities.write and contacts.write" if makes else "the scope opportunities.write"
+            yield good("HighLevel writes", f"{scopes} {WRITES_UNSEEN}")
         yield _tried("table", lambda: _table(connection, store, schema))
         if schema:
             yield from column_checks(pair, schema[0])

@@ -112,6 +112,14 @@ class Duplicate(HighLevelError):
         self.existing_id = existing_id
 
 
+class DuplicateContact(HighLevelError):
+    """The location has the person already, as `contact_id`, and allows no second contact (§9)."""
+
+    def __init__(self, sentence: str, *, status: int, contact_id: str) -> None:
+        super().__init__(sentence, status=status)
+        self.contact_id = contact_id
+
+
 class Blocked(HighLevelError):
     """Cloudflare turned the request away before HighLevel saw it (error code 1010)."""
 
@@ -162,6 +170,8 @@ def classify(reply: Reply, *, scope: str, sent: Mapping[str, Any] | None = None)
             status=status,
             existing_id=_text_of(meta.get("existingId")) if isinstance(meta, dict) else None,
         )
+    if status == 400 and "duplicated contact" in low and (known := _known_contact(body)):
+        return DuplicateContact("HighLevel has this contact already.", status=status, contact_id=known)
     if status in (400, 401, 422):
         return Validation(
             f"HighLevel refuses this: {said or f'without a reason ({status})'}",
@@ -170,6 +180,11 @@ def classify(reply: Reply, *, scope: str, sent: Mapping[str, Any] | None = None)
             named=_named(messages, sent or {}),
         )
     return Unexpected(f"HighLevel answered {status}: {said or 'without a reason'}", status=status)
+
+
+def _known_contact(body: Json) -> str | None:
+    meta = body.get("meta")
+    return _text_of(meta.get("contactId")) if isinstance(meta, dict) else None
 
 
 def _unauthorised(said: str, status: int, scope: str) -> HighLevelError:
@@ -651,6 +666,16 @@ class HighLevelClient:
         found = answer.get("contact")
         return None if found is None else _parsed_contact(_with_id(found, "contact")[0])
 
+    def create_contact(self, body: Json) -> str:
+        """Makes a contact and returns its id; empty values are left out (§9). Raises `DuplicateContact`."""
+        kept = {key: value for key, value in body.items() if value not in (None, "")}
+        sent = {"locationId": self.location_id, **kept}
+        answer = _json_or_none(self._send("POST", "/contacts/", "contacts.write", body=sent, retry=Retry.WRITE))
+        try:
+            return _with_id(answer.get("contact") if isinstance(answer, dict) else None, "contact")[1]
+        except Unexpected as error:
+            raise NoAnswer("HighLevel took the contact but did not say which id it has.") from error
+
     def upsert_contact(self, body: Json) -> Contact:
         """Finds or makes a contact. Never sends `tags` (they would replace the contact's own) nor empty values (§9)."""
         kept = {key: value for key, value in body.items() if key != "tags" and value not in (None, "")}
@@ -800,6 +825,7 @@ __all__ = [
     "CustomField",
     "DailyLimit",
     "Duplicate",
+    "DuplicateContact",
     "Forbidden",
     "HighLevelClient",
     "HighLevelError",

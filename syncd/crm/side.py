@@ -18,8 +18,11 @@ from syncd.crm.highlevel import (
     BadToken,
     Blocked,
     Contact,
+    ContactNotFound,
     Cursor,
     DailyLimit,
+    Duplicate,
+    DuplicateContact,
     Forbidden,
     HighLevelClient,
     HighLevelError,
@@ -37,9 +40,10 @@ from syncd.http import HttpError, NoAnswer
 from syncd.model import ABSENT, Missing, Raw, Record, Side, Stamp
 from syncd.sides import (
     Lost,
+    MadeDeal,
     Misconfigured,
-    NewRecord,
     Patch,
+    Person,
     Pipeline,
     Question,
     ReadResult,
@@ -461,13 +465,78 @@ class HighLevelSide:
     def _indices(self, keys: frozenset[str]) -> frozenset[int]:
         return frozenset(self._index[name] for name, held in _KEYS.items() if name in self._index and keys & set(held))
 
-    def find(self, partners: Sequence[str]) -> dict[str, list[Record]]:
-        """Nothing: HighLevel carries no keys."""
-        return {partner: [] for partner in partners}
+    # --- making
 
-    def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
-        """Making deals comes with the rows-become-deals feature: a deal needs a contact, which no raw value names."""
-        raise NotImplementedError
+    def contact_for(self, person: Person) -> str | Refused | Lost:
+        """The contact with this address, else with this number, else a new one. Not by upsert: that would write our
+        name and company into whoever shares the number (§9)."""
+        found = self._asked(lambda: self._found_contact(person))
+        if isinstance(found, Lost):
+            raise SideDown(found.sentence)  # nothing was sent but questions
+        return found if found is not None else self._asked(lambda: self._new_contact(person))
+
+    def _found_contact(self, person: Person) -> str | None:
+        for asked in ({"email": person.email}, {"phone": person.phone}):
+            if any(asked.values()):
+                try:
+                    contact = self.client.find_contact(**asked)
+                except ContactNotFound:
+                    continue  # null is documented (§9); this says the same
+                if contact is not None and contact.id:
+                    return contact.id
+        return None
+
+    def _new_contact(self, person: Person) -> str:
+        body = {"name": person.name, "email": person.email, "phone": person.phone, "companyName": person.company}
+        try:
+            return self.client.create_contact(body)
+        except DuplicateContact as known:
+            return known.contact_id
+
+    def create_deal(self, contact: str, values: Mapping[int, Raw]) -> WriteResult:
+        """POST of a deal, and what it holds then. What the answer leaves out is not asked for again but `lacks`: a deal
+        that was made must never count as lost."""
+        body: dict[str, Any] = {"contactId": contact}
+        for index, raw in values.items():
+            part = _body_of(self._names[index], raw)
+            if isinstance(part, str):
+                return Refused(part, frozenset({index}))
+            body |= part
+        answer = self._asked(lambda: self._new_deal(body))
+        if isinstance(answer, Refused | Lost):
+            return answer
+        try:
+            return Written(self._with_contact(answer), made=True)
+        except SideDown:
+            return Written(self._record(answer), made=True)
+
+    def _new_deal(self, body: dict[str, Any]) -> Opportunity | Refused:
+        try:
+            return self.client.create_opportunity(body)
+        except Duplicate as refusal:
+            return _stands_in_the_way(refusal)
+
+    def made_of(self, contact: str) -> list[MadeDeal]:
+        """The newest hundred deals of a contact, as search shows them."""
+        with _usable():
+            page = self.client.search_page(contact_id=contact)
+        return [self._made(deal) for deal in page.opportunities]
+
+    def made_deal(self, id: str) -> MadeDeal | None:
+        """One deal by GET; None where it is gone or not shown."""
+        try:
+            return self._made(self.client.opportunity(id), whole=True)
+        except (*_FOR_ALL, HttpError) as error:
+            raise SideDown(str(error)) from error
+        except HighLevelError:
+            return None
+
+    def _made(self, deal: Opportunity, *, whole: bool = False) -> MadeDeal:
+        record = self._with_contact(deal) if whole else self._record(deal)
+        created = deal.created_at
+        if created is None and deal.sort is not None and isinstance(deal.sort[0], int):
+            created = deal.sort[0] / 1000  # a row's place in the search is the time of its making (§3.2)
+        return MadeDeal(record, deal.pipeline_id or "", deal.contact_id or "", created)
 
     def delete(self, id: str) -> WriteResult | Missing:
         """Deletes a deal; ABSENT where it was gone. The record in `Written` tells nothing."""
@@ -513,6 +582,13 @@ def _ids_of(configured: Sequence[str], pipelines: Sequence[Pipeline]) -> tuple[s
             raise Misconfigured(f"Two pipelines are called “{wanted}”. Name the one by its id: {choices(found)}.")
         ids[found[0]] = None
     return tuple(ids)
+
+
+def _stands_in_the_way(refusal: Duplicate) -> Refused:
+    """The refusal of a second deal for a contact, with the mend (§9)."""
+    id = refusal.existing_id or ""
+    mend = f" It is {id}: put that into the GHL ID of this row, or allow more than one." if id else ""
+    return Refused(f"{refusal}{mend}", existing=id)
 
 
 def _onward(page: SearchPage) -> Cursor | None:

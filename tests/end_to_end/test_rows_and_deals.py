@@ -10,6 +10,8 @@ import pytest
 from syncd.sandbox.world import TABLE
 from tests.end_to_end.desk import Desk
 
+OFF = 'new_row = "off"'  # rows without an id are left alone; what becomes of them by default: test_new_rows.py
+
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Desk]:
@@ -48,6 +50,7 @@ def test_a_copied_row_leaves_both_alone_until_one_is_deleted(rig: Desk) -> None:
 
 def test_a_twofold_row_is_healed_by_clearing_one_key(rig: Desk) -> None:
     """The row whose GHL ID was cleared is a row without an id from then on: untouched, and nothing is put back."""
+    rig.write_config(policy=OFF)
     deal_id = rig.fill()[0]
     copy = rig.airtable.person_copy_row(TABLE, rig.sandbox.row_of(deal_id))
     rig.expect(told=2, code=3, rest=False)
@@ -105,7 +108,8 @@ def test_a_row_cut_and_pasted_takes_its_link_along(rig: Desk) -> None:
 
 
 def test_rows_without_an_id_are_left_untouched_and_counted(rig: Desk) -> None:
-    """They are no one's business yet: exit 0, no message, a number in status; a wholly blank row is not counted."""
+    """With the policy off: exit 0, no message, a number in status; a wholly blank row is not counted."""
+    rig.write_config(policy=OFF)
     rig.fill()
     named = rig.airtable.person_add(TABLE, {"Name": "A new idea", "Email": "idea@mail.example", "Stage": "New Lead"})
     partly = rig.airtable.person_add(TABLE, {"Value": 10})
@@ -126,6 +130,7 @@ def test_rows_without_an_id_are_left_untouched_and_counted(rig: Desk) -> None:
 
 def test_a_cleared_key_comes_back_to_its_row(rig: Desk) -> None:
     """One write that names the key alone, whatever else was typed; a key that moved to another row stays there."""
+    rig.write_config(policy=OFF)
     cleared, edited, moved, *_ = rig.fill()
     rows = {one: rig.sandbox.row_of(one) for one in (cleared, edited, moved)}
     cells = rig.row(moved)
@@ -166,6 +171,7 @@ def test_a_wrong_key_stops_its_row_until_it_is_mended(rig: Desk) -> None:
 
 def test_a_new_row_with_a_key_that_is_nothing_is_told_once(rig: Desk) -> None:
     """An unknown id is asked for once an hour, not in every pass; nonsense is never asked for."""
+    rig.write_config(policy=OFF)
     rig.fill()
     unknown = rig.airtable.person_add(TABLE, {"Name": "Copied from elsewhere", "GHL ID": "abcdefghij0123456789"})
     nonsense = rig.airtable.person_add(TABLE, {"Name": "Half typed", "GHL ID": "?!"})

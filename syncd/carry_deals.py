@@ -1,0 +1,280 @@
+"""Making deals from rows, one after the other (SPEC §3.5): intent, contact, deal, link, and the key in the row.
+
+What is durable stands in this order: the intent, the contact's id in it, the deal (remote), its end with the link (one
+transaction), the key. Killed before the contact is noted, no deal was asked for. Killed after, the deal is looked for
+among that contact's, and adopted or, when search has had its time, asked for again. Killed before the key, the link
+is there, and the key comes back as a cleared one does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from syncd.carry import SOURCE_AGE_SECONDS, Work, carry_updates, makes_deal, own_write, refuse, returned_raw
+from syncd.fields import NEVER_BLANK, OF_CONTACT
+from syncd.judge import ChangeKind, judge, read_raw, write_raw
+from syncd.model import Agreed, Direction, Link, Raw, Record, Side, Value, packed_shadow
+from syncd.newcomers import NewDeal, match_key, read_row
+from syncd.plan import Update, stands_for
+from syncd.sides import Lost, MadeDeal, Misconfigured, ReadResult, Refused, SideDown
+from syncd.store import ChangeLine, Write
+from syncd.values import Problem, StageCodec, text
+
+NOT_ASKED = "The contact was not known yet, so no deal was asked for."
+NOT_FOUND = "No answer came, and search shows no such deal: it is made again."
+FOUND = "No answer came; the deal was found."
+CREATION_SECONDS = 1.0  # a deal whose newest stamp is that close to its making has not been edited since
+
+
+class _Rows:
+    """Rows read directly before their deals are made: many a call, and used only while they are fresh (SPEC §3.1)."""
+
+    def __init__(self, work: Work, ids: Sequence[str]) -> None:
+        self.work, self.ids = work, ids
+        self.found: dict[str, ReadResult] = {}
+        self.read_at = float("-inf")
+
+    def of(self, position: int) -> ReadResult:
+        """The row of the deal at `position`."""
+        id = self.ids[position]
+        if id not in self.found or self.work.clock() - self.read_at > SOURCE_AGE_SECONDS:
+            self.read_at = self.work.clock()
+            table = self.work.table
+            self.found = table.read(self.ids[position : position + table.read_batch])
+        return self.found[id]
+
+
+def carry_new_deals(work: Work, deals: Sequence[NewDeal]) -> None:
+    """Makes deals, and plants their keys ten rows a call. Raises `SideDown`, `StoreFailed` or `Stopped`; never for a
+    record."""
+    rows = _Rows(work, [deal.row for deal in deals])
+    unsure: set[tuple[str, str]] = set()
+    keys: list[Update] = []
+    for done, planned in enumerate(deals):
+        work.check_stop()
+        work.progress(f"making deals in {work.crm.label}", done, len(deals))
+        if work.no_new_deals or Side.CRM in work.closed:
+            work.tally.waiting += len(deals) - done
+            break
+        row, twin = rows.of(done), planned.twin(work.ground)
+        ready = _without(work, planned)
+        if not isinstance(row, Record) or not _still(work, planned, row) or twin in unsure or ready is None:
+            work.tally.waiting += 1
+            continue
+        key = _make(work, ready, row)
+        if key is None:
+            unsure.add(twin)  # until it is known what became of this one, its twin would be taken for it
+        else:
+            keys += key
+        if len(keys) >= work.table.write_batch:
+            carry_updates(work, Side.TABLE, keys)
+            keys = []
+    if keys:
+        carry_updates(work, Side.TABLE, keys)
+
+
+def _still(work: Work, planned: NewDeal, row: Record) -> bool:
+    """Whether the row still has no key and says the same."""
+    return row.partner is None and read_row(work.ground, row) == planned
+
+
+def _without(work: Work, deal: NewDeal) -> NewDeal | None:
+    """The deal without what HighLevel refuses from everyone; None where it cannot be made without that."""
+    suspended = work.suspended[Side.CRM] & deal.values.keys()
+    if any(work.names[at] in NEVER_BLANK for at in suspended):
+        return None
+    return replace(deal, values={at: planned for at, planned in deal.values.items() if at not in suspended})
+
+
+def _make(work: Work, deal: NewDeal, row: Record) -> list[Update] | None:
+    """Makes one deal; returns the key to be planted (none where it was refused), or None where no answer came."""
+    write_id = _intend(work, deal)
+    try:
+        contact = work.crm.contact_for(deal.person)
+        if isinstance(contact, Lost):
+            return None
+        if isinstance(contact, Refused):
+            _refuse(work, write_id, deal, contact, own=True)
+            return []
+        _note(work, write_id, contact)
+        result = work.crm.create_deal(contact, {at: planned[2] for at, planned in deal.values.items()})
+    except (SideDown, Misconfigured) as error:
+        with work.store.tx():
+            work.store.end(write_id, work.clock(), "not_done", note=str(error))  # what raises was not sent (sides.py)
+        raise
+    if isinstance(result, Lost):
+        _note(work, write_id, contact)  # from now on search has its time
+        return None
+    if isinstance(result, Refused):
+        return _ours_already(work, write_id, deal, contact, result)
+    values = {at: (planned[0], planned[1]) for at, planned in deal.values.items()}
+    link = _linked(work, deal.row, deal.title, values, MadeDeal(result.record, "", contact, None), row)
+    _acknowledge(work, write_id, link)
+    return [_key_update(work, link, result.record, row)]
+
+
+def _intend(work: Work, deal: NewDeal) -> int:
+    lines = [
+        ChangeLine(work.names[at], None, value, "", work.ground.codecs[at].show(value), "new", deal.why, None, raw)
+        for at, (value, raw, _) in deal.values.items()
+    ]
+    with work.store.tx():
+        return work.store.intend(work.pass_id, work.clock(), Side.CRM, "create", "", deal.row, deal.title, lines)
+
+
+def _note(work: Work, write_id: int, contact: str) -> None:
+    """Keeps whose deal it is, and since when search has had its time to show it."""
+    with work.store.tx():
+        work.store.put_before(write_id, json.dumps({"contact": contact, "at": work.clock()}))
+
+
+def _refuse(work: Work, write_id: int, deal: NewDeal, refused: Refused, *, own: bool = False) -> None:
+    """Keeps a refusal by the row's id. What is wrong with a person is no other row's fault (`own`)."""
+    if own and not refused.everyone:
+        refused = replace(refused, existing=refused.existing or deal.row)
+    refuse(work, Side.CRM, write_id, stands_for(deal), refused, making=True)
+
+
+# --- the link of a new deal ------------------------------------------------------------------------------------------
+
+
+def _linked(
+    work: Work, row_id: str, title: str, values: Mapping[int, tuple[Value, Raw]], made: MadeDeal, row: Record | None
+) -> Link:
+    """The link of a deal that now exists. Its shadow is what was written, and nothing where nothing was: a later edit
+    of either side must look like one (SPEC §3.3). What a person typed into a column of the contact's, and the contact
+    holds otherwise, stays (SPEC §5)."""
+    record, agreed = made.record, dict[str, Agreed]()
+    edited = False
+    for at, field in enumerate(work.ground.fields):
+        codec, lacking = work.ground.codecs[at], at in record.lacks
+        value: Value
+        if at in values:
+            value, table_raw = values[at]
+            table_raw = None if field.name in NEVER_BLANK and codec.has_gap(table_raw) else table_raw
+            now = write_raw(codec, Side.CRM, value) if lacking else record.raw[at]
+            edited = edited or read_raw(codec, Side.CRM, now, value) != value
+            agreed[field.name] = Agreed(value, returned_raw(codec, Side.CRM, value, now), table_raw, codec.show(value))
+        elif field.direction is Direction.TO_TABLE:
+            kept = None if row is None or lacking or at in row.lacks else _kept(work, at, record, row)
+            agreed |= {field.name: kept} if kept is not None else {}
+        elif not isinstance(codec, StageCodec):
+            blank = codec.from_crm(None)  # it was blank, and left to HighLevel
+            if not isinstance(blank, Problem):
+                agreed[field.name] = Agreed(blank, write_raw(codec, Side.CRM, blank), None, codec.show(blank))
+    now_at = work.clock()
+    link = Link(record.id, row_id, title=record.title or title, shadow=packed_shadow(agreed, work.names))
+    untouched = made.created is None or abs((record.stamp or 0.0) - made.created) <= CREATION_SECONDS
+    if untouched and not edited:
+        return replace(own_write(link, record, range(len(work.names)), now_at), seen_at=now_at)
+    return replace(link, seen=record.stamp, seen_at=now_at, foreign=record.stamp)
+
+
+def _kept(work: Work, at: int, record: Record, row: Record) -> Agreed | None:
+    """The shadow of a column that only HighLevel fills, where something else was typed into the row; None where the
+    cell is blank or says the same in other words, so that it takes HighLevel's form."""
+    codec, name = work.ground.codecs[at], work.names[at]
+    if codec.is_blank(row.raw[at]):
+        return None
+    held, typed = codec.from_crm(record.raw[at]), codec.from_table(row.raw[at], None)
+    if isinstance(held, Problem) or isinstance(typed, Problem):
+        return None
+    if name in OF_CONTACT and match_key(name, held or "") == match_key(name, typed or ""):
+        return None
+    return Agreed(held, record.raw[at], codec.to_table(held), codec.show(held))
+
+
+def _acknowledge(work: Work, write_id: int, link: Link, note: str = "") -> None:
+    with work.store.tx():
+        work.store.put_links([link])
+        work.store.end(write_id, work.clock(), "done", deal=link.deal, note=note)
+    work.tally.created[Side.CRM] += 1
+
+
+def _key_update(work: Work, link: Link, deal: Record, row: Record) -> Update:
+    """The write that plants the key, and fills what the person left blank and HighLevel knows."""
+    agreed = link.agreed()
+    verdicts = [judge(work.ground, at, agreed.get(name), deal, row) for at, name in enumerate(work.names)]
+    fills = tuple(
+        one.change
+        for one in verdicts
+        if one.change is not None and one.change.target is Side.TABLE and one.change.kind is not ChangeKind.CONFLICT
+    )
+    return Update(Side.TABLE, link.deal, row.id, link.title, fills, link.deal)
+
+
+# --- settling --------------------------------------------------------------------------------------------------------
+
+
+def settle_new_deals(work: Work, read_lag_seconds: float) -> list[Write]:
+    """Looks for the deals whose making had no answer; returns the intents that are still open (SPEC §3.5)."""
+    return [
+        write for write in work.store.open_writes() if makes_deal(write) and not _settled(work, write, read_lag_seconds)
+    ]
+
+
+def under_way(writes: Sequence[Write]) -> dict[str, tuple[str, str]]:
+    """The rows whose deals are being made, with the pipeline and the name of each."""
+    return {write.row: _twin(write) for write in writes if makes_deal(write)}
+
+
+def _twin(write: Write) -> tuple[str, str]:
+    values = {line.field: line.new or "" for line in write.changes}
+    return values.get("stage", "").partition(":")[0], values.get("name", "")
+
+
+def _settled(work: Work, write: Write, read_lag_seconds: float) -> bool:
+    before: dict[str, Any] = json.loads(write.before)
+    contact, now = before.get("contact"), work.clock()
+    if not contact:
+        with work.store.tx():
+            work.store.end(write.id, now, "not_done", note=NOT_ASKED)
+        return True
+    found = [made for made in work.crm.made_of(contact) if _ours(work, write, contact, made)]
+    if found:
+        first = min(found, key=lambda made: (made.created or 0.0, made.record.id))
+        _adopt(work, write.id, write, work.crm.made_deal(first.record.id) or first)
+        return True
+    if now - float(before["at"]) < read_lag_seconds:
+        return False
+    with work.store.tx():
+        work.store.end(write.id, now, "not_done", note=NOT_FOUND)
+    return True
+
+
+def _ours(work: Work, write: Write, contact: str, made: MadeDeal) -> bool:
+    """Whether this is the deal that the intent was about: contact, pipeline, exact name, created not before the intent
+    less the skew, not linked to another row."""
+    pipeline, name = _twin(write)
+    if (made.contact, made.pipeline, text(made.record.title) or "") != (contact, pipeline, name):
+        return False
+    created = made.created
+    early = created is not None and created + work.ground.offset(Side.CRM) < write.at - work.ground.tie_seconds
+    return not early and work.store.link(made.record.id) is None
+
+
+def _adopt(work: Work, write_id: int, asked: Write, made: MadeDeal) -> Link:
+    """Links a deal that was made without our hearing of it; `asked` is the intent that it came from."""
+    row = work.table.read([asked.row])[asked.row]
+    values = {
+        work.names.index(line.field): (line.new, line.source_raw) for line in asked.changes if line.field in work.names
+    }
+    link = _linked(work, asked.row, asked.title, values, made, row if isinstance(row, Record) else None)
+    _acknowledge(work, write_id, link, FOUND)
+    return link
+
+
+def _ours_already(work: Work, write_id: int, deal: NewDeal, contact: str, refused: Refused) -> list[Update]:
+    """A refusal; where the deal in the way is the one that an earlier, lost making of this row made, it is adopted."""
+    lost = work.store.lost_deals(deal.row, NOT_FOUND) if refused.existing else []
+    made = work.crm.made_deal(refused.existing) if lost else None
+    asked = [write for write in lost if made is not None and _ours(work, write, contact, made)]
+    if made is None or not asked:
+        # Without its name or stage no deal is made at all: two rows with one mistake must not stop the others.
+        _refuse(work, write_id, deal, refused, own=any(work.names[at] in NEVER_BLANK for at in refused.fields))
+        return []
+    link = _adopt(work, write_id, asked[-1], made)
+    return [Update(Side.TABLE, link.deal, deal.row, link.title, (), link.deal)]
