@@ -341,6 +341,8 @@ class Http:
 
     `name` is how sentences call the server. `on_429` may look at the answer first: it returns the seconds to rest, or
     None for the ordinary rest (Retry-After, else `rest_seconds` and up to a second), or raises what no rest can mend.
+    `on_sent` is told of every request that went out, with the headers of its answer (none where none came); it must
+    not raise.
     """
 
     def __init__(
@@ -360,6 +362,7 @@ class Http:
         max_body_bytes: int = 64 * 1024 * 1024,
         rest_seconds: float = 10.0,
         on_429: Callable[[Reply], float | None] | None = None,
+        on_sent: Callable[[Mapping[str, str]], None] = lambda _headers: None,
     ) -> None:
         """Raises ValueError for an address or header that cannot be used; the text holds no header's value."""
         self.base_url = _checked_url(base_url)
@@ -374,7 +377,7 @@ class Http:
         self._deadline_seconds = deadline_seconds
         self._max_body_bytes = max_body_bytes
         self._rest_seconds = rest_seconds
-        self._on_429 = on_429
+        self._on_429, self._on_sent = on_429, on_sent
         self._due = _Due()
         self._lock = threading.Lock()
         self._client = httpx.Client(
@@ -463,7 +466,12 @@ class Http:
         """One attempt; None after a 429 whose rest the bucket now keeps."""
         with self._lock:
             self.calls += 1
-        reply = self._exchange(method, path, request)
+        try:
+            reply = self._exchange(method, path, request)
+        except NoAnswer:
+            self._on_sent({})
+            raise
+        self._on_sent(reply.headers)
         if reply.status == 429:
             self.bucket.penalise(self._rest(reply))
             return None

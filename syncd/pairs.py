@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from syncd.crm.highlevel import connect
+from syncd.crm.highlevel import connect, daily_budget
 from syncd.crm.side import HighLevelSide
+from syncd.meters import Ledger
 from syncd.model import Side
 from syncd.reconcile import Pair, PassResult, run_pass
 from syncd.settings import ConfigError, PairSettings, Settings
@@ -24,6 +25,11 @@ class Connection:
 
     def __init__(self, settings: Settings, pair: PairSettings, stop: threading.Event) -> None:
         self.settings, self.pair, self.stop = settings, pair, stop
+        folder = Path(settings.state_dir)
+        self.ledgers = {
+            Side.CRM: Ledger(folder, pair, Side.CRM, told=daily_budget),
+            Side.TABLE: Ledger(folder, pair, Side.TABLE),
+        }
         self._crm: HighLevelSide | None = None
         self._table: AirtableSide | None = None
 
@@ -31,7 +37,14 @@ class Connection:
         """HighLevel's side; connected on first use. Raises `ConfigError` where the token's reference is empty."""
         if self._crm is None:
             ghl = self.pair.ghl
-            client = connect(ghl.secret(), ghl.location_id, version=ghl.version, base_url=ghl.base_url, stop=self.stop)
+            client = connect(
+                ghl.secret(),
+                ghl.location_id,
+                version=ghl.version,
+                base_url=ghl.base_url,
+                stop=self.stop,
+                on_sent=self.ledgers[Side.CRM].sent,
+            )
             self._crm = HighLevelSide(client, self.pair.fields(), ghl.pipelines)
         return self._crm
 
@@ -50,6 +63,7 @@ class Connection:
                 explicit=self.pair.explicit,
                 remembered=store.fact("columns") or {},
                 stop=self.stop,
+                on_sent=self.ledgers[Side.TABLE].sent,
             )
         return self._table
 
@@ -73,6 +87,8 @@ class Connection:
     def run_pass(self, progress: Progress) -> PassResult:
         """One pass; its store belongs to the thread it runs in. What keeps the pair from being opened is its result."""
         store: Store | None = None
+        for ledger in self.ledgers.values():
+            ledger.keeping = True
         try:
             store = Store(Path(self.settings.state_dir), self.pair.name)
             return run_pass(self.open(progress, store))
@@ -82,6 +98,8 @@ class Connection:
             return PassResult(self.pair.name, error=str(error))
         finally:
             if store is not None:
+                for ledger in self.ledgers.values():
+                    ledger.keep(store)
                 store.close()
 
     def close(self) -> None:
