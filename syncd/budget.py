@@ -89,15 +89,15 @@ class Meter:
 
     def projected(self, now: float, calls: float, interval: float) -> int | None:
         """The calls of the whole period if passes of `calls` go on at this interval; None where that is unknown."""
-        if calls <= 0:
-            return None
-        return self.used if self.spent(calls) else round(self.used + calls * (self.span.end(now) - now) / interval)
+        if self.spent(calls):
+            return self.used
+        return round(self.used + calls * (self.span.end(now) - now) / interval) if calls > 0 else None
 
     def runs_out(self, now: float, calls: float, interval: float) -> float | None:
         """When the daemon's part is used up if passes go on like this; None where it lasts to the period's end."""
-        if calls <= 0 or self.limit is None:
-            return None
-        at = now if self.spent(calls) else now + self.left * interval / calls
+        if self.limit is None or self.spent(calls):
+            return None if self.limit is None else now
+        at = now + self.left * interval / calls if calls > 0 else math.inf
         # The last pass that fits ends a hair before the period does: rounding must not make that a warning.
         return at if at < self.span.end(now) - interval else None
 
