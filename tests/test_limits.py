@@ -186,7 +186,7 @@ def burst(scene: Scene, side: Side, limit: tuple[int, float], threads: int, call
             for _ in range(calls):
                 assert http.request("GET", path, retry=Retry.READ, params=params).status == 200
 
-    scene.time.together(*(lambda number=number: send(number) for number in range(threads)))  # type: ignore[misc]
+    scene.time.together(*(lambda number=number: send(number) for number in range(threads)))
     return log
 
 
