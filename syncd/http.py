@@ -14,7 +14,6 @@ import re
 import ssl
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -171,18 +170,25 @@ class Bucket:
         with self._lock:
             self._rest_until = max(self._rest_until, self._monotonic() + seconds)
 
+    def assume(self, count: int, seconds_ago: float) -> None:
+        """What another process sent so long ago still counts with the server. A bucket that was used knows better."""
+        with self._lock:
+            if self._count is not None and not self._taken and 0 <= seconds_ago < self._window_seconds:
+                self._taken.extend([self._monotonic() - seconds_ago] * min(count, self._count))
+
     def observe(self, remaining: int, window_seconds: float) -> None:
         """The server's own count: where it says that nothing remains, the whole window is waited for."""
         if remaining <= 0:
             self.penalise(window_seconds)
 
 
-_buckets: weakref.WeakValueDictionary[tuple[str, ...], Bucket] = weakref.WeakValueDictionary()
+_buckets: dict[tuple[str, ...], Bucket] = {}
 _buckets_lock = threading.Lock()
 
 
 def shared_bucket(key: tuple[str, ...], count: int, window_seconds: float) -> Bucket:
-    """The one bucket of this process for `key` (a location, a base), as long as anybody uses it."""
+    """The one bucket of this process for `key` (a location, a base). It outlives its users: the next pair on the same
+    base begins a moment after the last one has ended."""
     with _buckets_lock:
         bucket = _buckets.get(key)
         if bucket is None:

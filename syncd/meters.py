@@ -9,14 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from syncd.budget import DAILY_CALLS, MONTHLY_CALLS, Meter, Span, interval, slowed_by, usual
 from syncd.model import Side
 from syncd.settings import PairSettings, Settings
 from syncd.store import FILE_NAME, Store, StoreFailed
 
+if TYPE_CHECKING:
+    from syncd.http import Bucket
+
 log = logging.getLogger("syncd")
+LONGEST_WINDOW_SECONDS: Final = 10.0  # of the rate limits: HighLevel's
 KEEP_EVERY: Final = 100  # calls; a crash in the middle of a pass forgets fewer
 MATERIAL: Final = 1.25  # an interval that grew or shrank by less than this is not worth a line in the log
 
@@ -90,11 +94,12 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the budgets of a pair stand at one moment. `calls` is by scope what a pass of all its pairs costs; `seconds`
-    is the interval that follows, `slowed_by` the meter that made it longer than `wanted`."""
+    """How the budgets of a pair stand at one moment. By scope: what a pass of all its pairs costs, and how many these
+    are. `seconds` is the interval that follows, `slowed_by` the meter that made it longer than `wanted`."""
 
     meters: Mapping[Side, Meter]
     calls: Mapping[str, int]
+    pairs: Mapping[str, int]
     now: float
     wanted: float
     seconds: float
@@ -109,11 +114,12 @@ class Standing:
 def standing(store: Store, pairs: Sequence[PairSettings], pair: PairSettings, wanted: float, now: float) -> Standing:
     """The budgets of `pair`, which shares them with those of `pairs` that have its location or base. Raises
     `StoreFailed`."""
-    meters, calls = {}, {}
+    meters, calls, shared = {}, {}, {}
     for side, span in SPANS.items():
         scope = scope_of(pair, side)
         sharing = [one for one in pairs if scope_of(one, side) == scope]
         calls[scope] = sum(usual([cost.get(side.value, 0) for cost in store.pass_calls(one.name)]) for one in sharing)
+        shared[scope] = len(sharing)
         count = store.calls(scope, span.key(now))
         if count.limit is not None and count.left is not None:
             meters[side] = Meter(scope, span, count.limit - count.left, count.limit, told=True)
@@ -121,7 +127,19 @@ def standing(store: Store, pairs: Sequence[PairSettings], pair: PairSettings, wa
             meters[side] = Meter(scope, span, count.used, DAILY_CALLS if side is Side.CRM else monthly_limit(sharing))
     every = list(meters.values())
     seconds = interval(wanted, every, now, calls)
-    return Standing(meters, calls, now, wanted, seconds, slowed_by(wanted, every, now, calls))
+    return Standing(meters, calls, shared, now, wanted, seconds, slowed_by(wanted, every, now, calls))
+
+
+def recall(
+    store: Store, pairs: Sequence[PairSettings], pair: PairSettings, buckets: Mapping[Side, Bucket], now: float
+) -> None:
+    """Tells buckets that are new what passes of a process that ended a moment ago have sent: it counts with the servers
+    as if it were ours. Raises `StoreFailed`."""
+    for side, bucket in buckets.items():
+        sharing = [one for one in pairs if scope_of(one, side) == scope_of(pair, side)]
+        ended = [one for name in sharing for one in store.calls_since(name.name, now - LONGEST_WINDOW_SECONDS)]
+        if ended:
+            bucket.assume(sum(calls.get(side.value, 0) for _, calls in ended), now - max(at for at, _ in ended))
 
 
 def monthly_limit(sharing: Sequence[PairSettings]) -> int | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 from syncd.crm.highlevel import connect, daily_budget
 from syncd.crm.side import HighLevelSide
-from syncd.meters import Ledger
+from syncd.meters import Ledger, recall
 from syncd.model import Side
 from syncd.reconcile import Pair, PassResult, run_pass
 from syncd.settings import ConfigError, PairSettings, Settings
@@ -69,12 +70,15 @@ class Connection:
 
     def open(self, progress: Progress, store: Store) -> Pair:
         """The pair over a store that this thread has opened, and closes."""
-        crm: CrmSide = self.crm()
+        highlevel, table = self.crm(), self.table(store)
+        crm: CrmSide = highlevel
+        buckets = {Side.CRM: highlevel.client.http.bucket, Side.TABLE: table.http.bucket}
+        recall(store, self.settings.pair, self.pair, buckets, time.time())
         return Pair(
             self.pair.name,
             self.pair.fields(),
             crm,
-            self.table(store),
+            table,
             store,
             Side.TABLE if self.pair.policy.tie == "table" else Side.CRM,
             self.pair.skew,

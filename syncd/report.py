@@ -306,7 +306,7 @@ def lasting(seconds: float) -> str:
     for unit, length in (("h", 3_600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.3g} s"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
 def _used(meter: Meter) -> str:
@@ -323,9 +323,11 @@ def pace_sentence(found: Standing, table: str) -> str:
         return f"a pass every {lasting(found.wanted)} again."
     side = "HighLevel" if meter is found.meters[Side.CRM] else table
     if not found.spent:
+        pairs = found.pairs[meter.scope]
+        each = "a pass" if pairs == 1 else f"a pass of each of its {pairs} pairs"
         return (
             f"a pass every {lasting(found.seconds)} instead of every {lasting(found.wanted)}, so that {side}'s limit "
-            f"lasts: {_used(meter)}, and a pass takes {found.calls[meter.scope]:,}."
+            f"lasts: {_used(meter)}, and {each} takes {found.calls[meter.scope]:,}."
         )
     if meter.told:
         return (

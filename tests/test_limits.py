@@ -21,6 +21,7 @@ from syncd.crm import highlevel
 from syncd.crm.highlevel import connect, rest_after_429
 from syncd.crm.side import HighLevelSide
 from syncd.http import Bucket, Http, Retry
+from syncd.meters import recall
 from syncd.model import Side
 from syncd.reconcile import Pair, PassResult, run_pass
 from syncd.sandbox.wire import Fault, Faulty, Logged, Request, Service
@@ -226,6 +227,7 @@ class Filled:
     folder: Path
     table_limit: tuple[int, float] = AIRTABLE
     crm_limit: tuple[int, float] = HIGHLEVEL
+    recalls: bool = True
 
     def __post_init__(self) -> None:
         self.to_crm = self.scene.wire(self.scene.sandbox.crm_http, 1)
@@ -249,11 +251,14 @@ class Filled:
             fields=pair.fields(),
             **self.scene.options(self.to_table, self.table_limit),
         )
-        store = Store(self.folder, "acme")
+        store = Store(self.folder, "default")
         store.connection.execute("PRAGMA synchronous=OFF")
+        if self.recalls:
+            buckets = {Side.CRM: client.http.bucket, Side.TABLE: table.http.bucket}
+            recall(store, [pair], pair, buckets, self.scene.time())
         try:
             return run_pass(
-                Pair("acme", pair.fields(), HighLevelSide(client, pair.fields(), None), table, store,
+                Pair("default", pair.fields(), HighLevelSide(client, pair.fields(), None), table, store,
                      clock=self.scene.time)
             )  # fmt: skip
         finally:
@@ -286,6 +291,16 @@ def test_a_first_fill_at_four_a_second_would_be_noticed(scene: Scene, tmp_path: 
     Filled(scene, tmp_path, table_limit=(4, airtable.BUCKET_SECONDS)).run()
     assert refused(scene.sandbox.table_http) == []
     assert rate(scene.sandbox.table_http) < 0.9 * DOCUMENTED_RATE
+
+
+@pytest.mark.parametrize("recalls", [True, False])
+def test_one_process_after_another_provokes_no_429(scene: Scene, tmp_path: Path, recalls: bool) -> None:
+    """Each `--reconcile` has buckets of its own; it is told what the one before has sent. Without that, it shows."""
+    for _ in range(4):
+        result = Filled(scene, tmp_path, recalls=recalls).run()
+        assert result.error == ""
+    assert (refused(scene.sandbox.table_http) == []) == recalls
+    assert refused(scene.sandbox.crm_http) == []
 
 
 # --- a 429 that comes anyway: others share the base, or the location -------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,13 +16,16 @@ import pytest
 
 from syncd.budget import LONGEST_SECONDS, Span
 from syncd.crm.highlevel import daily_budget
+from syncd.crm.side import HighLevelSide
 from syncd.daemon import Daemon, Pulse
 from syncd.meters import KEEP_EVERY, Ledger, Pacer, Standing, scope_of, standing
 from syncd.model import Side
+from syncd.pairs import Connection
 from syncd.reconcile import PassResult
 from syncd.report import budgets_json, budgets_lines, local, pace_sentence
 from syncd.settings import PairSettings, Settings, load_settings
 from syncd.store import CallCount, Store, StoreFailed
+from syncd.tables.airtable import AirtableSide
 
 NOON = datetime(2026, 11, 11, 12, tzinfo=UTC).timestamp()
 TODAY, MONTH = "2026-11-11", "2026-11"
@@ -250,6 +254,7 @@ def test_what_a_pass_costs_is_that_of_all_pairs_that_share_the_scope(tmp_path: P
         store.add_calls(BASE, MONTH, 5_000)
     found = stand(settings)
     assert found.calls == {CRM: 17, BASE: 81}
+    assert "and a pass of each of its 2 pairs takes 81." in pace_sentence(found, "Airtable")
     assert found.seconds == stand(settings, "beta").seconds == pytest.approx(81 * (19.5 * 86_400) / 90_000)
     assert found.slowed_by is found.meters[Side.TABLE]
     gamma = stand(settings, "gamma")
@@ -369,6 +374,25 @@ def test_highlevels_limit_has_sentences_too(tmp_path: Path) -> None:
         "HighLevel's limit is almost used up: 189,900 of 200,000 calls today, by all programs together. Until the "
         "limit begins anew, a pass comes every 60 min."
     )
+
+
+def test_a_new_process_knows_what_the_last_one_sent(tmp_path: Path) -> None:
+    """Through `Connection`, which every command uses; another pair on the same base counts, one elsewhere does not."""
+    settings = settings_of(tmp_path, "acme loc1 app1", "beta loc2 app1", "gamma loc3 app3")
+    for name, crm, table in (("beta", 90, 5), ("gamma", 90, 5)):
+        with closing(opened(settings, name)) as store:
+            store.end_pass(store.begin_pass(time.time()), time.time(), {"calls": {"crm": crm, "table": table}}, "down")
+    environ = {"A_TOKEN": "pit-12345678"}
+    settings = load_settings(tmp_path / "syncd.toml", environ)
+    with (
+        closing(opened(settings)) as store,
+        Connection(settings, settings.pair[0], threading.Event()) as connection,
+    ):
+        pair = connection.open(lambda *_: None, store)
+        assert isinstance(pair.crm, HighLevelSide)
+        assert isinstance(pair.table, AirtableSide)
+        assert pair.table.http.bucket.reserve() > 0
+        assert pair.crm.client.http.bucket.reserve() == 0
 
 
 # --- when the next pass may begin ------------------------------------------------------------------------------------
