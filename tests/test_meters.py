@@ -165,6 +165,19 @@ def test_a_call_belongs_to_the_period_in_which_it_was_sent(tmp_path: Path) -> No
         assert store.calls(CRM, "2026-11-12") == CallCount(1)
 
 
+def test_what_the_server_said_once_is_kept_once(tmp_path: Path) -> None:
+    """An old word must not come again with later calls, over a newer one that another pair heard."""
+    settings, pair = one_pair(tmp_path)
+    ledger = Ledger(Path(settings.state_dir), pair, Side.CRM, told=daily_budget, clock=lambda: NOON)
+    with closing(opened(settings)) as store:
+        ledger.sent(headers(10, 4))
+        ledger.keep(store)
+        store.add_calls(CRM, TODAY, 1, (10, 2))
+        ledger.sent({})
+        ledger.keep(store)
+        assert store.calls(CRM, TODAY) == CallCount(3, 10, 2)
+
+
 def test_what_only_looks_keeps_nothing(tmp_path: Path) -> None:
     settings, pair = one_pair(tmp_path)
     ledger = Ledger(Path(settings.state_dir), pair, Side.TABLE)
@@ -249,7 +262,8 @@ def test_what_a_pass_costs_is_that_of_all_pairs_that_share_the_scope(tmp_path: P
         with closing(opened(settings, name)) as store:
             for ago in (300, 240, 180):
                 passed(store, NOON - ago, crm, table)
-            passed(store, NOON - 60, 1, 0, error="down")
+            for ago in (120, 90, 60):
+                passed(store, NOON - ago, 1, 0, error="down")
     with closing(opened(settings)) as store:
         store.add_calls(BASE, MONTH, 5_000)
     found = stand(settings)
