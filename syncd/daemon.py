@@ -14,10 +14,11 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from syncd.reconcile import PassResult
 
@@ -66,7 +67,10 @@ class Pulse:
 
 
 class Daemon:
-    """Runs `passes` (a function per pair that does one pass) each interval, in threads."""
+    """Runs `passes` (a function per pair that does one pass) each interval, in threads.
+
+    `due` says, as seconds since 1970, before when no further pass of a pair shall begin (0: whenever its time comes).
+    """
 
     def __init__(
         self,
@@ -76,7 +80,10 @@ class Daemon:
         stop: threading.Event,
         pulse: Pulse,
         report: Callable[[PassResult], None],
+        due: Callable[[str], float] = lambda _name: 0.0,
     ) -> None:
+        self.due = due
+        self.scheduler: Any = None
         self.passes, self.interval_seconds = passes, interval_seconds
         self.stop, self.pulse, self.report = stop, pulse, report
         self.last_tick = time.monotonic()
@@ -88,7 +95,7 @@ class Daemon:
         from apscheduler.schedulers.background import BackgroundScheduler
 
         threads = max(1, min(THREADS, len(self.passes)))
-        scheduler = BackgroundScheduler(
+        scheduler = self.scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(threads)},
             timezone=UTC,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -100,7 +107,7 @@ class Daemon:
             spread = (zlib.crc32(name.encode()) % 1000) / 1000 * min(seconds, 60.0) if len(self.passes) > 1 else 0.0
             scheduler.add_job(
                 self._one, "interval", seconds=seconds, id=f"pair:{name}", args=[name],
-                next_run_time=begin + timedelta(seconds=spread),
+                next_run_time=max(begin + timedelta(seconds=spread), datetime.fromtimestamp(self.due(name), UTC)),
             )  # fmt: skip
         scheduler.add_job(self._tick, "interval", seconds=5, id="tick")
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
@@ -147,6 +154,17 @@ class Daemon:
         finally:
             self.pulse.rest(name)
             lock.release()
+        self._put_off(name)
+
+    def _put_off(self, name: str) -> None:
+        """Lets the next pass of this pair wait for as long as its budgets ask; the interval itself stays as it is."""
+        from apscheduler.jobstores.base import JobLookupError
+
+        due = datetime.fromtimestamp(self.due(name), UTC)
+        with suppress(JobLookupError):  # the scheduler was shut down meanwhile
+            job = self.scheduler.get_job(f"pair:{name}")
+            if job is not None and job.next_run_time is not None and job.next_run_time < due:
+                job.modify(next_run_time=due)
 
 
 def _watchdog_seconds() -> float:

@@ -14,7 +14,6 @@ import re
 import ssl
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -176,18 +175,25 @@ class Bucket:
         with self._lock:
             self._rest_until = max(self._rest_until, self._monotonic() + seconds)
 
+    def assume(self, count: int, seconds_ago: float) -> None:
+        """What another process sent so long ago still counts with the server. A bucket that was used knows better."""
+        with self._lock:
+            if self._count is not None and not self._taken and 0 <= seconds_ago < self._window_seconds:
+                self._taken.extend([self._monotonic() - seconds_ago] * min(count, self._count))
+
     def observe(self, remaining: int, window_seconds: float) -> None:
         """The server's own count: where it says that nothing remains, the whole window is waited for."""
         if remaining <= 0:
             self.penalise(window_seconds)
 
 
-_buckets: weakref.WeakValueDictionary[tuple[str, ...], Bucket] = weakref.WeakValueDictionary()
+_buckets: dict[tuple[str, ...], Bucket] = {}
 _buckets_lock = threading.Lock()
 
 
 def shared_bucket(key: tuple[str, ...], count: int, window_seconds: float) -> Bucket:
-    """The one bucket of this process for `key` (a location, a base), as long as anybody uses it."""
+    """The one bucket of this process for `key` (a location, a base). It outlives its users: the next pair on the same
+    base begins a moment after the last one has ended."""
     with _buckets_lock:
         bucket = _buckets.get(key)
         if bucket is None:
@@ -380,6 +386,8 @@ class Http:
 
     `name` is how sentences call the server. `on_429` may look at the answer first: it returns the seconds to rest, or
     None for the ordinary rest (Retry-After, else `rest_seconds` and up to a second), or raises what no rest can mend.
+    `on_sent` is told of every request that went out, with the headers of its answer (none where none came); it must
+    not raise.
     """
 
     def __init__(
@@ -399,6 +407,7 @@ class Http:
         max_body_bytes: int = 64 * 1024 * 1024,
         rest_seconds: float = 10.0,
         on_429: Callable[[Reply], float | None] | None = None,
+        on_sent: Callable[[Mapping[str, str]], None] = lambda _headers: None,
     ) -> None:
         """Raises ValueError for an address or header that cannot be used; the text holds no header's value."""
         self.base_url = _checked_url(base_url)
@@ -413,7 +422,7 @@ class Http:
         self._deadline_seconds = deadline_seconds
         self._max_body_bytes = max_body_bytes
         self._rest_seconds = rest_seconds
-        self._on_429 = on_429
+        self._on_429, self._on_sent = on_429, on_sent
         self._due = _Due()
         self._lock = threading.Lock()
         self._client = httpx.Client(
@@ -502,7 +511,12 @@ class Http:
         """One attempt; None after a 429 whose rest the bucket now keeps."""
         with self._lock:
             self.calls += 1
-        reply = self._exchange(method, path, request)
+        try:
+            reply = self._exchange(method, path, request)
+        except NoAnswer:
+            self._on_sent({})
+            raise
+        self._on_sent(reply.headers)
         if reply.status == 429:
             self.bucket.penalise(self._rest(reply))
             return None

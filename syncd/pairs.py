@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from syncd.crm.highlevel import connect
+from syncd.crm.highlevel import connect, daily_budget
 from syncd.crm.side import HighLevelSide
+from syncd.meters import Ledger, recall
 from syncd.model import Side
 from syncd.reconcile import Pair, PassResult, run_pass
 from syncd.settings import ConfigError, PairSettings, Settings
@@ -24,6 +26,11 @@ class Connection:
 
     def __init__(self, settings: Settings, pair: PairSettings, stop: threading.Event) -> None:
         self.settings, self.pair, self.stop = settings, pair, stop
+        folder = Path(settings.state_dir)
+        self.ledgers = {
+            Side.CRM: Ledger(folder, pair, Side.CRM, told=daily_budget),
+            Side.TABLE: Ledger(folder, pair, Side.TABLE),
+        }
         self._crm: HighLevelSide | None = None
         self._table: AirtableSide | None = None
 
@@ -31,7 +38,14 @@ class Connection:
         """HighLevel's side; connected on first use. Raises `ConfigError` where the token's reference is empty."""
         if self._crm is None:
             ghl = self.pair.ghl
-            client = connect(ghl.secret(), ghl.location_id, version=ghl.version, base_url=ghl.base_url, stop=self.stop)
+            client = connect(
+                ghl.secret(),
+                ghl.location_id,
+                version=ghl.version,
+                base_url=ghl.base_url,
+                stop=self.stop,
+                on_sent=self.ledgers[Side.CRM].sent,
+            )
             self._crm = HighLevelSide(client, self.pair.fields(), ghl.pipelines)
         return self._crm
 
@@ -50,17 +64,21 @@ class Connection:
                 explicit=self.pair.explicit,
                 remembered=store.fact("columns") or {},
                 stop=self.stop,
+                on_sent=self.ledgers[Side.TABLE].sent,
             )
         return self._table
 
     def open(self, progress: Progress, store: Store) -> Pair:
         """The pair over a store that this thread has opened, and closes."""
-        crm: CrmSide = self.crm()
+        highlevel, table = self.crm(), self.table(store)
+        crm: CrmSide = highlevel
+        buckets = {Side.CRM: highlevel.client.http.bucket, Side.TABLE: table.http.bucket}
+        recall(store, self.settings.pair, self.pair, buckets, time.time())
         return Pair(
             self.pair.name,
             self.pair.fields(),
             crm,
-            self.table(store),
+            table,
             store,
             Side.TABLE if self.pair.policy.tie == "table" else Side.CRM,
             self.pair.skew,
@@ -80,6 +98,8 @@ class Connection:
         A `patient` pass leaves cells alone that somebody is typing into; there will be another one (SPEC §4).
         """
         store: Store | None = None
+        for ledger in self.ledgers.values():
+            ledger.keeping = True
         try:
             store = Store(Path(self.settings.state_dir), self.pair.name)
             pair = self.open(progress, store)
@@ -91,6 +111,8 @@ class Connection:
             return PassResult(self.pair.name, error=str(error))
         finally:
             if store is not None:
+                for ledger in self.ledgers.values():
+                    ledger.keep(store)
                 store.close()
 
     def close(self) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from syncd.budget import Meter, Span
 from syncd.guards import GuardKind, HeldSet
 from syncd.judge import Change, ChangeKind, Ground
 from syncd.model import Missing, Observed, Side
@@ -14,6 +15,9 @@ from syncd.plan import Finding, How, NewRow, Plan, Update
 from syncd.reconcile import PassResult
 from syncd.store import PassRecord, Write
 from syncd.values import clipped
+
+if TYPE_CHECKING:
+    from syncd.meters import Standing
 
 SHOWN_PROBLEMS = 12
 LONGEST_SHOWN = 1_000  # characters of a name or a sentence on a terminal; --json tells all of them
@@ -363,3 +367,91 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
     if len(status["sentences"]) > SHOWN_PROBLEMS:
         lines.append(f"    … and {len(status['sentences']) - SHOWN_PROBLEMS} more: syncd status --json")
     return lines
+
+
+# --- budgets of calls -------------------------------------------------------------------------------------------------
+
+PERIODS = {Span.DAY: "today", Span.MONTH: "this month"}
+
+
+def lasting(seconds: float) -> str:
+    """A length of time in the largest unit that is worth it."""
+    for unit, length in (("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+
+
+def _used(meter: Meter) -> str:
+    """ "12,340 of 100,000 calls this month"."""
+    limit = f" of {meter.limit:,}" if meter.limit is not None else ""
+    calls = "call" if meter.used == 1 and meter.limit is None else "calls"
+    return f"{meter.used:,}{limit} {calls} {PERIODS[meter.span]}"
+
+
+def pace_sentence(found: Standing, table: str) -> str:
+    """How often passes come, and why; `table` is how the table's service is called."""
+    meter = found.slowed_by
+    if meter is None:
+        return f"a pass every {lasting(found.wanted)} again."
+    side = "HighLevel" if meter is found.meters[Side.CRM] else table
+    if not found.spent:
+        pairs = found.pairs[meter.scope]
+        each = "a pass" if pairs == 1 else f"a pass of each of its {pairs} pairs"
+        return (
+            f"a pass every {lasting(found.seconds)} instead of every {lasting(found.wanted)}, so that {side}'s limit "
+            f"lasts: {_used(meter)}, and {each} takes {found.calls[meter.scope]:,}."
+        )
+    if meter.told:
+        return (
+            f"{side}'s limit is almost used up: {_used(meter)}, by all programs together. Until the limit begins anew, "
+            f"a pass comes every {lasting(found.seconds)}."
+        )
+    return (
+        f"{side}'s limit is almost used up: {_used(meter)}. Passes wait until {local(meter.span.end(found.now))}; the "
+        "rest is kept for commands such as `syncd --reconcile`."
+    )
+
+
+def budgets_json(found: Standing, table: str) -> dict[str, Any]:
+    """The calls of both sides in their periods, for `status`; times are UTC seconds."""
+    budgets = []
+    for side, meter in found.meters.items():
+        calls = found.calls[meter.scope]
+        budgets.append(
+            {
+                "side": side.value,
+                "scope": meter.scope,
+                "period": meter.span.key(found.now),
+                "used": meter.used,
+                "limit": meter.limit,
+                "projected": meter.projected(found.now, calls, found.seconds),
+                "runs_out": meter.runs_out(found.now, calls, found.seconds),
+            }
+        )
+    return {
+        "budgets": budgets,
+        "interval_seconds": found.seconds,
+        "slowed_by": pace_sentence(found, table) if found.slowed_by is not None else "",
+    }
+
+
+def budgets_lines(found: Standing, table: str) -> list[str]:
+    """The calls of both sides in their periods, for people."""
+    lines = []
+    for side, meter in found.meters.items():
+        calls, line = found.calls[meter.scope], _used(meter)
+        projected = meter.projected(found.now, calls, found.seconds)
+        out = meter.runs_out(found.now, calls, found.seconds)
+        if projected is not None and meter.limit is not None and not meter.spent(calls):
+            line += f", {rounded(projected):,} projected"
+            line += f"; used up about {local(out)[:-3]}" if out is not None else ""
+        lines.append(f"  {'HighLevel' if side is Side.CRM else table}: {line}")
+    if found.slowed_by is not None:
+        lines.append(f"  {pace_sentence(found, table)}")
+    return lines
+
+
+def rounded(number: int) -> int:
+    """To two digits that count, since a projection is no more exact than that."""
+    return int(float(f"{number:.1e}"))

@@ -61,6 +61,8 @@ def first_schema(db: sqlite_utils.Database) -> None:
         """CREATE TABLE passes (id INTEGER PRIMARY KEY, pair TEXT NOT NULL, started REAL NOT NULL, ended REAL,
            report TEXT NOT NULL, error TEXT NOT NULL)""",
         "CREATE INDEX passes_pair ON passes (pair, id)",
+        """CREATE TABLE calls (scope TEXT, period TEXT, used INTEGER NOT NULL, told_limit INTEGER, told_left INTEGER,
+           PRIMARY KEY (scope, period)) WITHOUT ROWID""",
     ):
         db.execute(statement)
 
@@ -141,6 +143,16 @@ class PassRecord:
     ended: float | None
     report: Mapping[str, Any]
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallCount:
+    """The calls to one scope (a location, a base) in one period, by all pairs of the state folder. `limit` and `left`
+    are what the server said last, None where it says nothing."""
+
+    used: int = 0
+    limit: int | None = None
+    left: int | None = None
 
 
 def change_line(name: str, change: Change, show_old: str, show_new: str, clock: float | None = None) -> ChangeLine:
@@ -611,6 +623,43 @@ class Store:
             self.pair,
         )
         return PassRecord(rows[0][0], rows[0][1], rows[0][2], json.loads(rows[0][3]), rows[0][4]) if rows else None
+
+    # --- calls, counted for all pairs together --------------------------------------------------------------------
+
+    def add_calls(self, scope: str, period: str, used: int, told: tuple[int, int] | None = None) -> None:
+        """Adds calls to a scope's period; `told` is (limit, left) as the server said last. Older periods are forgotten.
+
+        The addition is the database's own, so that pairs and processes do not overwrite each other's.
+        """
+        limit, left = told or (None, None)
+        with self._unhurried(), self.tx():
+            self.connection.execute(
+                "INSERT INTO calls VALUES (?, ?, ?, ?, ?) ON CONFLICT (scope, period) DO UPDATE SET used = used + "
+                "excluded.used, told_limit = coalesce(excluded.told_limit, told_limit), "
+                "told_left = coalesce(excluded.told_left, told_left)",
+                (scope, period, used, limit, left),
+            )
+            self.connection.execute("DELETE FROM calls WHERE scope = ? AND period < ?", (scope, period))
+
+    def calls(self, scope: str, period: str) -> CallCount:
+        """The calls to a scope in a period."""
+        rows = self._rows("SELECT used, told_limit, told_left FROM calls WHERE scope = ? AND period = ?", scope, period)
+        return CallCount(*rows[0]) if rows else CallCount()
+
+    def pass_calls(self, pair: str, limit: int = 5) -> list[Mapping[str, int]]:
+        """What the newest completed passes of any pair cost, by the name of the side."""
+        rows = self._rows(
+            "SELECT report FROM passes WHERE pair = ? AND ended IS NOT NULL AND error = '' ORDER BY id DESC LIMIT ?",
+            pair,
+            limit,
+        )
+        return [json.loads(row[0]).get("calls", {}) for row in rows]
+
+    def calls_since(self, pair: str, instant: float) -> list[tuple[float, Mapping[str, int]]]:
+        """When the newest passes of any pair ended, if after `instant`, and what they cost."""
+        newest = "SELECT ended, report FROM passes WHERE pair = ? ORDER BY id DESC LIMIT 20"
+        rows = self._rows(f"SELECT ended, report FROM ({newest}) WHERE ended > ?", pair, instant)  # noqa: S608
+        return [(row[0], json.loads(row[1]).get("calls", {})) for row in rows]
 
 
 _STATES: Final = {state.value: state for state in LinkState}  # five times as fast as calling the enum

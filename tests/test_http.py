@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import threading
@@ -302,10 +303,49 @@ def test_threads_share_a_bucket() -> None:
     assert sum(seconds == 0 for seconds in granted) == 50
 
 
-def test_a_bucket_is_shared_by_key_as_long_as_it_is_used() -> None:
-    one = shared_bucket(("highlevel", "loc"), 90, 10)
-    assert shared_bucket(("highlevel", "loc"), 90, 10) is one
-    assert shared_bucket(("highlevel", "other"), 90, 10) is not one
+def test_a_bucket_is_shared_by_key_and_outlives_its_users() -> None:
+    one = shared_bucket(("highlevel", "loc"), 2, 10)
+    assert shared_bucket(("highlevel", "loc"), 2, 10) is one
+    assert shared_bucket(("highlevel", "other"), 2, 10) is not one
+    assert [one.reserve(), one.reserve()] == [0, 0]
+    del one
+    gc.collect()
+    assert shared_bucket(("highlevel", "loc"), 2, 10).reserve() > 0, "the next pair on the same location"
+
+
+def test_a_new_bucket_can_be_told_what_another_process_sent() -> None:
+    time = Time()
+
+    def told(count: int, seconds_ago: float, used: int = 0) -> float:
+        bucket = Bucket(5, 10, monotonic=time)
+        for _ in range(used):
+            bucket.reserve()
+        bucket.assume(count, seconds_ago)
+        return [bucket.reserve() for _ in range(5 - used)][-1]
+
+    assert told(1, 3) == told(900, 3) == 7
+    assert told(0, 3) == told(5, 10) == told(5, -1) == 0
+    assert told(5, 3, used=1) == 0, "a bucket that was used knows better"
+    Bucket.unlimited(monotonic=time).assume(5, 1)
+
+
+def test_every_request_that_went_out_is_told_with_its_headers() -> None:
+    """Counted are those that a server has seen: retries, refusals and lost answers too, but none that was never
+    sent."""
+    told: list[str] = []
+    script = Script(
+        NEVER_SENT[0],
+        NO_ANSWER[0],
+        503,
+        429,
+        httpx.Response(200, headers={"X-Left": "9"}),
+        404,
+    )
+    http = make(script, on_sent=lambda headers: told.append(headers.get("x-left", "")))
+    assert http.request("GET", "/x", retry=Retry.READ).status == 200
+    assert http.request("GET", "/x", retry=Retry.READ).status == 404
+    assert told == ["", "", "", "9", ""]
+    assert http.calls == 6
 
 
 def test_a_stop_ends_a_wait_before_anything_is_sent() -> None:

@@ -7,7 +7,7 @@ import io
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -29,6 +29,7 @@ from syncd.cli.common import (
 
 if TYPE_CHECKING:
     from syncd.daemon import Pulse
+    from syncd.meters import Standing
     from syncd.reconcile import PassResult
     from syncd.settings import PairSettings, Settings
 
@@ -135,6 +136,7 @@ def _daemon(context: click.Context, settings: Settings, pairs: list[PairSettings
 
     from syncd.daemon import Daemon, Pulse, stop_on_signals
     from syncd.lock import InstanceLock
+    from syncd.meters import Pacer
     from syncd.pairs import Connection
 
     start_logging(options(context))
@@ -148,7 +150,9 @@ def _daemon(context: click.Context, settings: Settings, pairs: list[PairSettings
             name: partial(one.run_pass, partial(_beat, pulse, name), patient=True) for name, one in connections.items()
         }
         log.info("syncd %s: %d pair(s), a pass every %g s", __version__, len(pairs), settings.interval)
-        daemon = Daemon(passes, dict.fromkeys(passes, settings.interval), stop=stop, pulse=pulse, report=_log_pass)
+        pacer = Pacer(settings, pairs, partial(_log_pace, {pair.name: pair.table.label for pair in pairs}))
+        every = dict.fromkeys(passes, settings.interval)
+        daemon = Daemon(passes, every, stop=stop, pulse=pulse, report=_log_pass, due=pacer.due)
         if not daemon.run():
             # A server keeps a request hanging. What is durable is durable, as after kill -9.
             log.warning("ended while a request was still without an answer; the next start looks it up")
@@ -190,6 +194,14 @@ def _log_pass(result: PassResult) -> None:
         log.debug("%s", pass_line(result))
     else:
         log.info("%s", pass_line(result))
+
+
+def _log_pace(labels: Mapping[str, str], pair: str, found: Standing) -> None:
+    """An interval that budgets have made longer, or no longer do."""
+    from syncd.report import pace_sentence
+
+    sentence = pace_sentence(found, labels[pair])
+    log.log(logging.WARNING if found.spent else logging.INFO, "%s: %s", pair, sentence)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -17,7 +17,8 @@ from syncd.cli.common import chosen, options, reader, say, say_json, settings_of
 def status(context: click.Context, as_json: bool) -> None:
     """Per pair: last success and its age, links, in sync / waiting / needs a person, calls used."""
     from syncd.lock import holder
-    from syncd.report import status_json, status_lines
+    from syncd.meters import standing
+    from syncd.report import budgets_json, budgets_lines, status_json, status_lines
 
     settings = settings_of(context)
     running = holder(Path(settings.state_dir))
@@ -27,6 +28,7 @@ def status(context: click.Context, as_json: bool) -> None:
     for pair in chosen(context, settings):
         store = reader(settings, pair.name)
         try:
+            budgets = standing(store, settings.pair, pair, settings.interval, time.time())
             found = status_json(
                 pair.name,
                 store.last_passes(),
@@ -40,9 +42,9 @@ def status(context: click.Context, as_json: bool) -> None:
             store.close()
         codes.append(int(found["code"]))
         if as_json:
-            say_json(found)
+            say_json({**found, **budgets_json(budgets, pair.table.label)})
         else:
-            say(status_lines(found))
+            say([*status_lines(found), *budgets_lines(budgets, pair.table.label)])
     context.exit(0 if not codes or worst(codes) == 0 else worst(codes))
 
 

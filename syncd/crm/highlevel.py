@@ -251,6 +251,15 @@ def rest_after_429(reply: Reply) -> float | None:
     return None
 
 
+def daily_budget(headers: Mapping[str, str]) -> tuple[int, int] | None:
+    """The location's (limit, calls left) of the day, of all programs together (§5); None where it is not told."""
+    try:
+        limit, left = (int(headers[f"x-ratelimit-{name}"]) for name in ("limit-daily", "daily-remaining"))
+    except (KeyError, ValueError):
+        return None
+    return (limit, left) if 0 <= left <= limit and limit > 0 else None
+
+
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
@@ -842,6 +851,7 @@ __all__ = [
     "WrongPath",
     "classify",
     "connect",
+    "daily_budget",
     "parse_contact",
     "parse_opportunity",
     "rest_after_429",

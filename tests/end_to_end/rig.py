@@ -18,6 +18,7 @@ from typing import Any, Self
 from unittest import mock
 
 from syncd.cli.main import run as command_line
+from syncd.crm import highlevel
 from syncd.sandbox.world import TABLE, Sandbox
 from syncd.tables import airtable
 
@@ -91,7 +92,7 @@ class Rig:
         """Runs a command line to its end, in this process: starting Python anew costs a second of CPU each time. What a
         person types stands in `typed`.
 
-        Airtable's bucket is opened wide, since the sandbox has no limit here; `run_apart` has the real one.
+        The buckets are opened wide, since the sandbox has no limit here; `run_apart` has the real ones.
         """
         if threading.current_thread() is not threading.main_thread():
             return self.run_apart(*arguments, **environment)
@@ -101,6 +102,7 @@ class Rig:
             mock.patch.dict(os.environ, self._environment(environment), clear=True),
             mock.patch.object(airtable, "BUCKET_COUNT", 100_000),
             mock.patch.object(sys, "stdin", io.StringIO(typed)),
+            mock.patch.object(highlevel, "BUCKET_COUNT", 100_000),
             redirect_stdout(out),
             redirect_stderr(err),
         ):
