@@ -368,13 +368,14 @@ class Store:
         return self._writes("pair = ? AND state = 'open' ORDER BY id", self.pair)
 
     def history(self, *, deal: str | None = None, limit: int = 100) -> list[Write]:
-        """The newest writes first; `deal` is an id or a part of a name."""
+        """The newest writes first; `deal` is a deal's or a row's id, or a part of a name."""
         if deal is None:
             return self._writes("pair = ? ORDER BY id DESC LIMIT ?", self.pair, limit)
         like = "%" + deal.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         return self._writes(
-            "pair = ? AND (deal = ? OR title LIKE ? ESCAPE '\\') ORDER BY id DESC LIMIT ?", self.pair, deal, like, limit
-        )
+            "pair = ? AND (deal = ? OR row_id = ? OR title LIKE ? ESCAPE '\\') ORDER BY id DESC LIMIT ?",
+            self.pair, deal, deal, like, limit,
+        )  # fmt: skip
 
     def _writes(self, where: str, *values: object) -> list[Write]:
         columns = "id, pass_id, at, side, action, deal, row_id, title, changes, state, ended_at, note, before"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from syncd.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
+SHOWN_MATCHES = 10
 ORDER = (2, 1, 3, 0)  # of several pairs' exit codes the worst counts (CONTRACT)
 
 
@@ -65,6 +66,29 @@ def shared_options(command: F) -> F:
     ):
         command = decorate(command)
     return command
+
+
+class NoMatch(click.ClickException):
+    """What was asked for cannot be found, or is not the only one. How a command is used is not the trouble (exit 2)."""
+
+    exit_code = 2
+
+
+def not_blank(deal: str) -> None:
+    """Raises a usage error where nothing was asked for."""
+    if not deal.strip():
+        raise click.UsageError("DEAL is empty; give a deal's id or a part of its name.")
+
+
+def several(many: list[tuple[str, str]], asked: str, where: str = "") -> NoMatch:
+    """The error for a text that fits several (id, name): ten of them, one a line."""
+    from syncd.report import counted, printable, shortened
+    from syncd.values import clipped
+
+    lines = [f"  “{clipped(name)}” ({printable(id)})" for id, name in many]
+    listed = "\n".join(shortened(lines, SHOWN_MATCHES, "give more of the name."))
+    found = f"{counted(len(many), 'deal')}{where}"
+    return NoMatch(f"{found} match “{clipped(asked)}”; give the id of one:\n{listed}")
 
 
 def worst(codes: list[int]) -> int:
