@@ -102,6 +102,21 @@ def test_a_stage_that_is_not_listed_waits_and_says_so(filled: World) -> None:
     assert (waits(result), filled.row(B).cells["stage"]) == ([], "Late")
 
 
+def test_a_deal_that_never_had_a_name_is_left_in_peace(tmp_path: Path) -> None:
+    """Its row is made without one; that cell is not "filled" with nothing when another cell is edited (SPEC §6, P3)."""
+    world = World(tmp_path)
+    world.deal(A, name=None)
+    world.clock.advance(10)
+    assert world.run().code == 0
+    world.clear_logs()
+    world.edit_row(A, value=5)
+    world.run()
+    assert world.writes() == (1, 0, 1)
+    world.crm.put(A, name="A name at last")
+    world.run()
+    assert world.row(A).cells["name"] == "A name at last"
+
+
 def test_an_old_answer_is_no_value_that_was_not_told(filled: World) -> None:
     """Search lags behind a write of ours: that waits by itself and is nobody's business."""
     filled.crm.frozen_at = filled.clock.now
