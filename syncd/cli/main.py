@@ -16,7 +16,6 @@ from syncd.cli.common import chosen, options, say, say_json, settings_of, shared
 
 if TYPE_CHECKING:
     from syncd.daemon import Pulse
-    from syncd.reconcile import PassResult
     from syncd.settings import PairSettings, Settings
 
 log = logging.getLogger("syncd")
@@ -120,6 +119,7 @@ def _daemon(context: click.Context, settings: Settings, pairs: list[PairSettings
     from functools import partial
     from pathlib import Path
 
+    from syncd.cli.journal import Journal
     from syncd.daemon import Daemon, Pulse, stop_on_signals
     from syncd.lock import InstanceLock
     from syncd.pairs import Connection
@@ -128,6 +128,7 @@ def _daemon(context: click.Context, settings: Settings, pairs: list[PairSettings
     check_secrets(pairs)
     stop, pulse = threading.Event(), Pulse()
     stop_on_signals(stop)
+    journal = Journal([pair.name for pair in pairs], hopeless=stop.set)
     with ExitStack() as stack:
         stack.enter_context(InstanceLock(Path(settings.state_dir), doing="daemon"))
         connections = {pair.name: stack.enter_context(Connection(settings, pair, stop)) for pair in pairs}
@@ -135,12 +136,15 @@ def _daemon(context: click.Context, settings: Settings, pairs: list[PairSettings
             name: partial(one.run_pass, partial(_beat, pulse, name), patient=True) for name, one in connections.items()
         }
         log.info("syncd %s: %d pair(s), a pass every %g s", __version__, len(pairs), settings.interval)
-        daemon = Daemon(passes, dict.fromkeys(passes, settings.interval), stop=stop, pulse=pulse, report=_log_pass)
+        daemon = Daemon(passes, dict.fromkeys(passes, settings.interval), stop=stop, pulse=pulse, report=journal.passed)
         if not daemon.run():
             # A server keeps a request hanging. What is durable is durable, as after kill -9.
             log.warning("ended while a request was still without an answer; the next start looks it up")
             logging.shutdown()
             os._exit(0)
+    if journal.is_hopeless:
+        log.error("ended, since no pair can be synced like this: mend the configuration, then start again")
+        return 2
     log.info("ended")
     return 0
 
@@ -162,21 +166,6 @@ def check_secrets(pairs: list[PairSettings]) -> None:
             problems.append(f"{pair.name}: {error}")
     if pairs and len(problems) == len(pairs):
         raise ConfigError("\n".join(problems))
-
-
-def _log_pass(result: PassResult) -> None:
-    """A pass that did something, or could not, is worth a line; an idle one only with --verbose."""
-    from syncd.report import pass_line, pass_lines
-
-    if result.error:
-        log.error("%s", pass_line(result))
-    elif result.needs_person:
-        for line in pass_lines(result):
-            log.warning("%s", line)
-    elif "nothing to write" in pass_line(result):
-        log.debug("%s", pass_line(result))
-    else:
-        log.info("%s", pass_line(result))
 
 
 def run(arguments: Sequence[str]) -> int:
