@@ -20,6 +20,7 @@ import sqlite_utils
 from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # pysqlite3 where it is installed
 
+from syncd.folder import trouble
 from syncd.guards import GuardKind, HeldSet, Member
 from syncd.judge import Change
 from syncd.model import NO_SHADOW, Agreed, Link, LinkState, Missing, PackedShadow, Raw, Shadow, Side, Value
@@ -174,7 +175,7 @@ class Store:
             if not read_only:
                 self._migrate()
         except (sqlite3.Error, OSError) as error:
-            raise StoreFailed(f"The state database {self.path} cannot be opened: {error}.") from error
+            raise StoreFailed(trouble(self.path.parent, error)) from error
 
     def _connect(self, folder: Path) -> Any:
         if self.read_only:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -116,11 +117,20 @@ def chosen(context: click.Context, settings: Settings) -> list[PairSettings]:
 
 
 def reader(settings: Settings, pair: str) -> Store:
-    """The state of a pair, to be read only; an empty one where nothing has run yet. Close it when done."""
-    from syncd.store import FILE_NAME, Store
+    """The state of a pair, to be read only; an empty one where nothing has run yet. Close it when done. Raises
+    `StoreFailed`.
+    """
+    from syncd.folder import no_folder, trouble
+    from syncd.store import FILE_NAME, Store, StoreFailed
 
     folder = Path(settings.state_dir)
-    return Store(folder, pair, read_only=True) if (folder / FILE_NAME).exists() else Store(None, pair)
+    try:
+        if no_folder(folder) is not None:
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder")
+        known = (folder / FILE_NAME).exists()
+    except OSError as error:
+        raise StoreFailed(trouble(folder, error)) from None
+    return Store(folder, pair, read_only=True) if known else Store(None, pair)
 
 
 def say(lines: list[str]) -> None:

@@ -80,6 +80,7 @@ def _reconcile(context: click.Context, settings: Settings, pairs: list[PairSetti
 
     from syncd.cli.progress import Progress
     from syncd.daemon import stop_on_signals
+    from syncd.folder import FolderUnusable
     from syncd.lock import Held, InstanceLock
     from syncd.pairs import Connection
     from syncd.reconcile import PassResult
@@ -92,7 +93,7 @@ def _reconcile(context: click.Context, settings: Settings, pairs: list[PairSetti
     with ExitStack() as stack:
         try:
             stack.enter_context(InstanceLock(Path(settings.state_dir), doing="--reconcile"))
-        except Held as error:
+        except (Held, FolderUnusable) as error:
             for pair in pairs if as_json else ():
                 say_json(PassResult(pair.name, error=str(error)).as_json())
             raise
@@ -191,6 +192,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _explained(error: Exception, *, verbose: bool) -> int:
     """The sentence and the exit code of a failure (CONTRACT "Exit codes")."""
+    from syncd.folder import FolderUnusable
     from syncd.lock import Held
     from syncd.settings import ConfigError
     from syncd.sides import Misconfigured, SideDown
@@ -199,7 +201,10 @@ def _explained(error: Exception, *, verbose: bool) -> int:
     if isinstance(error, (ConfigError, Misconfigured)):
         click.echo(str(error), err=True)
         return 2
-    if isinstance(error, (SideDown, StoreFailed, Held, OSError)):
+    if isinstance(error, OSError) and error.strerror:
+        click.echo(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.", err=True)
+        return 1
+    if isinstance(error, (SideDown, StoreFailed, Held, FolderUnusable, OSError)):
         click.echo(str(error), err=True)
         return 1
     if verbose:
