@@ -118,13 +118,15 @@ def test_a_deal_that_never_had_a_name_is_left_in_peace(tmp_path: Path) -> None:
 
 
 def test_an_old_answer_is_no_value_that_was_not_told(filled: World) -> None:
-    """Search lags behind a write of ours: that waits by itself and is nobody's business."""
+    """Search lags behind a write of ours, and all names are looked at anew: that waits by itself."""
     filled.crm.frozen_at = filled.clock.now
     filled.edit_row(C, value=5)
     filled.run()
-    filled.edit_row(C, status="won")
-    result = filled.run(1.0)
-    assert waits(result) == []
+    stages = tuple(replace(stage, name="Seen") if stage.id == "s2" else stage for stage in SALES.stages)
+    filled.crm.vocabulary = replace(VOCABULARY, pipelines=(replace(SALES, stages=stages), SERVICE, ARCHIVE))
+    reads = len(filled.crm.reads)
+    assert waits(filled.run(1.0)) == []
+    assert len(filled.crm.reads) == reads, "the old answer is what this is about"
 
 
 # --- status ----------------------------------------------------------------------------------------------------------

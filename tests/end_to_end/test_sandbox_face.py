@@ -24,6 +24,7 @@ from syncd.cli.main import run
 from syncd.demo import Demo
 from syncd.sandbox.world import TABLE, Sandbox
 from tests.end_to_end.desk import Desk
+from tests.end_to_end.hooks import wait_for
 
 
 def curl(line: str) -> tuple[int, Any]:
@@ -131,7 +132,7 @@ def test_a_port_that_is_taken_is_named(option: str, capsys: pytest.CaptureFixtur
         before = threading.active_count()
         assert run(["sandbox", "--deals", "3", option, str(port)]) == 1
         assert f"Port {port} of 127.0.0.1 cannot be used: Address already in use." in capsys.readouterr().err
-        assert threading.active_count() <= before + 1  # a server's thread may need a moment to end
+        wait_for(lambda: threading.active_count() <= before, "the servers' threads end")
 
 
 # --- demo ------------------------------------------------------------------------------------------------------------
@@ -178,7 +179,7 @@ def test_completion_of_a_half_typed_command_still_works() -> None:
     environment = {"_SYNCD_COMPLETE": "bash_complete", "COMP_WORDS": "syncd sta", "COMP_CWORD": "1"}
     assert "status" in CliRunner().invoke(syncd, prog_name="syncd", env=environment).output
     environment |= {"COMP_WORDS": "syncd frob --", "COMP_CWORD": "2"}
-    assert "no command" not in CliRunner().invoke(syncd, prog_name="syncd", env=environment).output
+    assert CliRunner().invoke(syncd, prog_name="syncd", env=environment).exception is None
 
 
 class Terminal(StringIO):
