@@ -555,8 +555,11 @@ def _row_link(
 # --- messages --------------------------------------------------------------------------------------------------------
 
 
-def carry_messages(work: Work, messages: Mapping[str, str], before: Mapping[str, str]) -> None:
-    """Writes Sync cells. They are the program's own, so nothing is read first; a row that is gone needs none."""
+def carry_messages(
+    work: Work, messages: Mapping[str, str], before: Mapping[str, str], about: Mapping[str, tuple[str, str]]
+) -> None:
+    """Writes Sync cells. They are the program's own, so nothing is read first; a row that is gone needs none. `about`
+    names the (deal, title) of each row, for the history."""
     side = work.sides[Side.TABLE]
     items = sorted(messages.items())
     for start in range(0, len(items), side.write_batch):
@@ -572,7 +575,8 @@ def carry_messages(work: Work, messages: Mapping[str, str], before: Mapping[str,
                 line = ChangeLine(
                     "sync", old or None, message or None, old, message, "message", "what to know of this row"
                 )
-                ids.append(work.store.intend(work.pass_id, now, side.side, "message", "", row, "", [line]))
+                deal, title = about.get(row, ("", ""))
+                ids.append(work.store.intend(work.pass_id, now, side.side, "message", deal, row, title, [line]))
         patches = [Patch(row, {}, message=message) for row, message in batch]
         results = _sent(work, ids, partial(side.write, patches))
         written = {row: text for (row, text), r in zip(batch, results, strict=True) if isinstance(r, Written)}

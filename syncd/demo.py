@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from syncd.daemon import Daemon, Pulse
@@ -34,6 +35,7 @@ class Edit:
     made_at: float
     arrived: Callable[[], bool]
     deal: str
+    by_hand: bool = False
 
 
 @dataclass(slots=True)
@@ -146,6 +148,7 @@ class Demo:
         self.stop = threading.Event()
         self.filled = threading.Event()
         self.travelling: list[Edit] = []
+        self.by_hand: SimpleQueue[tuple[str, str, dict[str, Any]]] = SimpleQueue()
 
     def run(self) -> int:
         """Runs until `stop` is set or the time is over; returns how many fields differ at the end."""
@@ -154,6 +157,7 @@ class Demo:
             environment["SYNCD_INTERVAL"] = f"{INTERVAL_SECONDS:g}s"
             settings = load_settings(None, environment)
             pulse, end = Pulse(), threading.Event()
+            sandbox.crm_control.heard = sandbox.table_control.heard = self._hear
             with Connection(settings, settings.pair[0], end) as connection:
                 daemon = Daemon(
                     {"demo": lambda: connection.run_pass(lambda _what, _done, _total: pulse.beat("demo"))},
@@ -181,7 +185,8 @@ class Demo:
 
     def _hints(self, sandbox: Sandbox) -> None:
         """Addresses for a second terminal."""
-        deal = sandbox.highlevel.deals()[0]
+        deals = sandbox.highlevel.deals()
+        deal = next((one for one in deals if one["status"] == "open"), deals[0])
         row = sandbox.row_of(deal["id"])
         self.tell("Try it by hand, in another terminal:")
         self.tell(f'  curl -X PUT {sandbox.crm_url}/_sandbox/deals/{deal["id"]} -d \'{{"status":"won"}}\'')
@@ -216,13 +221,48 @@ class Demo:
                     self.travelling.append(edit)
                     self.tell(f"{_clock()}  {edit.who}  {edit.what}")
                 next_edit = time.monotonic() + EDIT_EVERY_SECONDS * team.random.uniform(0.4, 1.6)
+            while not self.by_hand.empty():
+                self._follow(sandbox, *self.by_hand.get())
             self._watch()
             self.stop.wait(0.05)
 
+    def _hear(self, method: str, parts: tuple[str, ...], body: Any) -> None:
+        """Somebody used the addresses of `_hints`; a thread of the server says so."""
+        match method, parts:
+            case "PUT", ("deals", deal_id) if isinstance(body, dict):
+                self.by_hand.put(("HighLevel", deal_id, body))
+            case "PATCH", ("records", _, row_id) if isinstance(body, dict):
+                self.by_hand.put(("Airtable", row_id, body["fields"]))
+
+    def _follow(self, sandbox: Sandbox, where: str, record: str, values: dict[str, Any]) -> None:
+        """Watches an edit by hand until both sides hold the same for that deal."""
+        deal_id = record
+
+        def agreed() -> bool:
+            return all(difference.deal != deal_id for difference in sandbox.differences())
+
+        try:
+            if where == "Airtable":
+                deal_id = str(sandbox.airtable.row(TABLE, record).get("GHL ID"))
+            name = sandbox.highlevel.deal(deal_id)["name"]
+        except LookupError:
+            self.tell(f"{_clock()}  You in {where}: {record} belongs to no deal, so nothing travels")
+            return
+        what = f"“{printable(name)}”: " + ", ".join(f"{key} -> {printable(value)}" for key, value in values.items())
+        for other in self.travelling:
+            if other.deal == deal_id:
+                other.arrived = agreed  # its own value may have been overwritten just now
+        self.tell(f"{_clock()}  You in {where}  {what}")
+        self.score.made += 1
+        self.travelling.append(Edit(f"You in {where}", what, time.monotonic(), agreed, deal_id, by_hand=True))
+
     def _watch(self) -> None:
         for edit in list(self.travelling):
-            if edit.arrived():
-                seconds = time.monotonic() - edit.made_at
+            seconds = time.monotonic() - edit.made_at
+            if edit.by_hand and seconds > LONGEST_WAIT_SECONDS:
+                self.travelling.remove(edit)
+                self.tell(f"{_clock()}      not arrived yet; its Sync cell may say why  {edit.what}")
+            elif edit.arrived():
                 self.travelling.remove(edit)
                 self.score.carried += 1
                 self.score.waits.append(seconds)

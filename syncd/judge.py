@@ -291,8 +291,8 @@ def judge(
 def _is_fill(ground: Ground, index: int, codec: Codec, table: Record, x: Observed, y: Observed) -> bool:
     """Whether a cell that may not be blank is, while nothing else was typed into the field."""
     raw = table.raw[index]
-    if ground.fields[index].name not in NEVER_BLANK or not codec.has_gap(raw):
-        return False
+    if x is None or ground.fields[index].name not in NEVER_BLANK or not codec.has_gap(raw):
+        return False  # with nothing to fill it from, a blank cell agrees with a blank name
     return codec.is_blank(raw) or x == y
 
 

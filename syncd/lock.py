@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from syncd.folder import FolderUnusable, trouble
+
 FILE_NAME: Final = "syncd.lock"
 
 
@@ -28,9 +30,12 @@ class InstanceLock:
         self._file: int | None = None
 
     def __enter__(self) -> InstanceLock:
-        """Takes the lock or raises `Held`, naming the holder; never waits."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        """Takes the lock or raises `Held`, naming the holder, or `FolderUnusable`; never waits."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise FolderUnusable(trouble(self.path.parent, error)) from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -17,6 +17,7 @@ from typing import Final
 from syncd.judge import Change, ChangeKind, Ground, Past, Verdict, judge, write_raw
 from syncd.model import (
     ABSENT,
+    UNKNOWN,
     Agreed,
     Link,
     LinkState,
@@ -61,6 +62,7 @@ class Trouble(StrEnum):
     HELD = "held"
     LACKING = "row lacks something"
     MATCH = "may be a deal without a row"
+    NOT_TOLD = "not told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,16 @@ class Finding:
     title: str
     sentence: str
     needs_person: bool
+
+    @property
+    def record(self) -> str:
+        """The record that this is about; "" where it is about none by itself."""
+        return self.deal or self.row
+
+    def told(self) -> str:
+        """The sentence with the record's name before it."""
+        name = clipped(self.title or self.row or self.deal)
+        return f"“{name}”: {self.sentence}" if name else self.sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -497,7 +509,7 @@ class _Planner:
         ]
         known = link.deal in view.links  # a new link makes up for none that could not be looked at
         self.judged += known and not stale and not deal.lacks and not row.lacks
-        self.follow(link, verdicts, agreed, deal, row)
+        self.follow(link, verdicts, agreed, None if stale else deal, row)
 
     def seen(self, link: Link, deal: Record) -> Link:
         """Moves the stamps forward, never back (SPEC §6, P6)."""
@@ -514,7 +526,9 @@ class _Planner:
             return link  # as in nearly every link of nearly every pass
         return replace(link, seen=stamp, seen_at=seen_at, foreign=foreign)
 
-    def follow(self, link: Link, verdicts: list[Verdict], agreed: dict[str, Agreed], deal: Record, row: Record) -> None:
+    def follow(
+        self, link: Link, verdicts: list[Verdict], agreed: dict[str, Agreed], deal: Record | None, row: Record
+    ) -> None:
         """Turns verdicts into updates, a new shadow, questions and the row's message."""
         news = {self.names[v.index]: v.agreed for v in verdicts if v.agreed is not None}
         shadow = packed_shadow({**agreed, **news}, self.names)
@@ -533,6 +547,7 @@ class _Planner:
                 self.plan.unlisted.add(verdict.crm)
             if "does not list" in verdict.why:
                 self.vocabulary = True
+            self.not_told(link, verdict, deal, row)
             if verdict.question is not None:
                 self.find(Trouble.UNDATED, link.deal, row.id, verdict.why, False, link.title)
             if verdict.problem:
@@ -546,6 +561,21 @@ class _Planner:
                 sentence = self.add(Update(target, link.deal, row.id, link.title, changes, partner))
                 sentences += [sentence] if sentence else []
         self.say(row.id, " ".join(sentences))
+
+    def not_told(self, link: Link, verdict: Verdict, deal: Record | None, row: Record) -> None:
+        """Notes a value that a side was asked for and did not tell: a blank name, a stage that is not listed. That an
+        answer does not name every field, or is old, is no such thing."""
+        index, why = verdict.index, ""
+        if verdict.problem:
+            return  # it is told as such
+        if deal is not None and index not in deal.lacks and verdict.crm is UNKNOWN:
+            why = verdict.why
+        elif index in row.lacks:
+            why = f"what its cell in {self.view.ground.labels[Side.TABLE]} holds is neither text nor number"
+        if why:
+            column = self.view.ground.fields[index].columns[-1]
+            sentence = f"“{column}” waits: {why.rstrip('.')}."
+            self.find(Trouble.NOT_TOLD, link.deal, row.id, sentence, False, link.title)
 
     def may_go_on(self, link: Link, verdict: Verdict, row: Record) -> Verdict:
         """The verdict without its change where that field is frozen, or where somebody is still typing (SPEC §4)."""

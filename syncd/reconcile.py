@@ -48,7 +48,7 @@ from syncd.values import Names, codec_for
 
 QUESTION_ROUNDS = 5
 UNKNOWN_KEY_SECONDS = 3600.0  # how long "HighLevel has no such deal" is believed without asking again
-WAITING = frozenset({Trouble.UNREAD, Trouble.UNDATED, Trouble.UNSETTLED, Trouble.TYPING})
+WAITING = frozenset({Trouble.UNREAD, Trouble.UNDATED, Trouble.UNSETTLED, Trouble.TYPING, Trouble.NOT_TOLD})
 COARSEST_CLOCK_SECONDS = 1.0  # Airtable's modified times are whole seconds
 
 
@@ -103,6 +103,7 @@ class PassResult:
     findings: list[Finding] = field(default_factory=list)
     held: list[HeldSet] = field(default_factory=list)
     links: int = 0
+    linked: frozenset[str] = frozenset()  # of the deals that something is said of, those with a link
     rows_without_id: int = 0
     matches: int = 0
     unsettled: int = 0
@@ -150,7 +151,31 @@ class PassResult:
             "calls": {side.value: self.calls.get(side, 0) for side in Side},
             "seconds": round(self.seconds, 3),
         }
-        return {**shown, "error": self.error} if self.error else shown
+        if self.error:
+            shown["error"] = self.error
+        person = self.for_person()
+        return {**shown, "needs_person": person} if person else shown
+
+    def for_person(self) -> list[str]:
+        """What a person is needed for: sentences, with the records' names."""
+        return [finding.told() for finding in self.findings if finding.needs_person] + self.problems()
+
+    def counts(self) -> dict[str, int]:
+        """Records, not sentences: "for_person", "waiting" and "in_sync". What is about no record by itself, such as a
+        column that is gone, counts as one for a person. A write without an answer is counted by the store.
+        """
+        person = {finding.record or finding.sentence for finding in self.findings if finding.needs_person}
+        waits = WAITING - {Trouble.UNSETTLED}
+        waiting = {f.record for f in self.findings if f.trouble in waits and not f.needs_person}
+        held = {member.record for one in self.held for member in one.members}
+        apart = {finding.deal for finding in self.findings if finding.trouble in waits or finding.needs_person} | held
+        refused = len(self.tally.refusals)
+        moving = self.tally.waiting + refused
+        return {
+            "for_person": len(person) + len(self.problems()),
+            "waiting": len(waiting - person) + self.tally.waiting,
+            "in_sync": max(0, self.links - len(apart & self.linked) - moving),
+        }
 
     def as_report(self) -> dict[str, Any]:
         """What the store keeps of a pass, for `status`."""
@@ -159,9 +184,10 @@ class PassResult:
             "links": self.links,
             "rows_without_id": self.rows_without_id,
             "matches": self.matches,
-            "waiting": self.tally.waiting + sum(f.trouble in WAITING and not f.needs_person for f in self.findings),
+            **self.counts(),
             "unsettled": self.unsettled,
-            "needs_person": [f.sentence for f in self.findings if f.needs_person] + self.problems(),
+            "needs_person": self.for_person(),
+            "waits": [f.told() for f in self.findings if f.trouble in WAITING and not f.needs_person],
             "findings": [
                 {"trouble": f.trouble.value, "deal": f.deal, "row": f.row, "title": f.title, "sentence": f.sentence,
                  "needs_person": f.needs_person} for f in self.findings[:200]
@@ -580,6 +606,14 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
     plan = seen.plan
     known = plan.links or plan.new_rows or plan.new_deals or plan.forget or plan.deletions
     result.links = pair.store.count_links() if known else len(seen.view.links)
+    result.linked = linked(pair, result)
+
+
+def linked(pair: Pair, result: PassResult) -> frozenset[str]:
+    """Of the deals that something is said of, those that have a link now."""
+    named = {one.deal for one in result.findings if one.trouble in WAITING or one.needs_person}
+    named |= {member.record for one in result.held for member in one.members}
+    return frozenset(deal for deal in named if deal and pair.store.link(deal) is not None)
 
 
 def held_findings(held: Sequence[HeldSet]) -> list[Finding]:
@@ -615,13 +649,25 @@ def carry_out(pair: Pair, work: Work, seen: Look) -> None:
     carry_updates(work, Side.TABLE, [update for update in plan.updates if update.target is Side.TABLE])
     carry_new_rows(work, plan.new_rows)
     carry_new_deals(work, plan.new_deals)
-    carry_messages(work, plan.messages, before)
+    carry_messages(work, plan.messages, before, about_rows(seen.view, plan))
     carry_deletions(work, plan.deletions)
     settle(work)  # a lost answer is looked up at once; what cannot be told yet stays open for the next pass
     settle_new_deals(work, pair.read_lag_seconds)
     renames = any(change.kind is ChangeKind.RENAME for update in plan.updates for change in update.changes)
     if plan.all_judged and not renames and not seen.held:
         pair.store.set_fact("labels", label_text(seen.vocabulary))
+
+
+def about_rows(view: View, plan: Plan) -> dict[str, tuple[str, str]]:
+    """(deal, name) of each row whose Sync cell is written, for people: what is linked to it, else what it says."""
+    of_row = {link.row: (link.deal, link.title) for link in (*view.links.values(), *plan.links)}
+    about = {}
+    for row_id in plan.messages:
+        read = view.reads[Side.TABLE].get(row_id)
+        row = read if isinstance(read, Record) else view.table.get(row_id)
+        deal, title = of_row.get(row_id, (row.partner or "" if row is not None else "", ""))
+        about[row_id] = deal, title or (row.title if row is not None else "")
+    return about
 
 
 def remember(pair: Pair, seen: Look) -> None:

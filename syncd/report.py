@@ -7,20 +7,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from syncd.budget import Meter, Span
+from syncd.decide import Kind
 from syncd.guards import GuardKind, HeldSet
-from syncd.judge import Change, ChangeKind, Ground
-from syncd.model import Missing, Observed, Side
+from syncd.judge import Change, ChangeKind, Ground, Verdict, cell_labels
+from syncd.model import ABSENT, Missing, Observed, Raw, Record, Side
 from syncd.newcomers import NewDeal
 from syncd.plan import Finding, How, NewRow, Plan, Update
-from syncd.reconcile import PassResult
+from syncd.reconcile import WAITING, PassResult
 from syncd.store import PassRecord, Write
-from syncd.values import clipped
+from syncd.values import Codec, OwnerCodec, StageCodec, clipped
 
 if TYPE_CHECKING:
     from syncd.meters import Standing
 
 SHOWN_PROBLEMS = 12
 LONGEST_SHOWN = 1_000  # characters of a name or a sentence on a terminal; --json tells all of them
+CHANGED = {ChangeKind.FILL: "blank, so it is filled", ChangeKind.RENAME: "the same under a new name"}
+SHOWN_NEW_ROWS = 20  # of a first fill, on a terminal
 
 
 def printable(text: object) -> str:
@@ -31,6 +34,14 @@ def printable(text: object) -> str:
 def counted(number: int, one: str, many: str = "") -> str:
     """ "1 row", "2 rows"."""
     return f"{number:,} {one if number == 1 else (many or one + 's')}"
+
+
+def shortened(lines: Sequence[str], limit: int | None, rest: str = "syncd status --json") -> list[str]:
+    """The first `limit` lines (None: all), and how many more there are; a single line is never hidden."""
+    if limit is None or len(lines) <= limit + 1:
+        return list(lines)
+    indent = " " * (len(lines[0]) - len(lines[0].lstrip()))
+    return [*lines[:limit], f"{indent}… and {len(lines) - limit:,} more: {rest}"]
 
 
 def ago(seconds: float) -> str:
@@ -52,6 +63,48 @@ def shown(ground: Ground, index: int, value: Observed) -> str:
         return "?"
     text = ground.codecs[index].show(value)
     return printable(text) if text else "(blank)"
+
+
+def raw_shown(codec: Codec, side: Side, raw: Raw) -> str:
+    """What a side holds, as people see it there; not whether it can be read."""
+    if side is Side.TABLE:
+        raw = cell_labels(codec, raw)
+    elif isinstance(raw, str) and isinstance(codec, OwnerCodec):
+        raw = codec.show(raw)
+    elif isinstance(codec, StageCodec) and isinstance(raw, list) and len(raw) == 2 and all(raw):
+        raw = codec.show(f"{raw[0]}:{raw[1]}")
+    cells = raw if isinstance(raw, list) else [raw]
+    texts = [clipped(cell) for cell in cells if cell is not None and str(cell).strip()]
+    return " / ".join(texts) or "(blank)"
+
+
+def seen(ground: Ground, verdict: Verdict, side: Side, record: Record | None) -> str:
+    """What `syncd why` shows of a side: the value, or what stands there where it cannot be read as one."""
+    value, index = (verdict.crm if side is Side.CRM else verdict.table), verdict.index
+    if not isinstance(value, Missing):
+        return shown(ground, index, value)
+    if record is None or index in record.lacks:
+        return "?"
+    return raw_shown(ground.codecs[index], side, record.raw[index])
+
+
+def rule(ground: Ground, verdict: Verdict) -> str:
+    """Which rule of SPEC §2 decided, in words."""
+    crm, table = ground.labels[Side.CRM], ground.labels[Side.TABLE]
+    if verdict.change is not None and verdict.change.kind in CHANGED:
+        return CHANGED[verdict.change.kind]
+    if verdict.shadow is ABSENT and verdict.kind in (Kind.TO_X, Kind.TO_Y):
+        return f"nothing agreed on yet, {crm if verdict.kind is Kind.TO_Y else table} gives it"
+    words = {
+        Kind.HOLD: "waits",
+        Kind.AGREE: "both hold the same",
+        Kind.TO_Y: f"only {crm} changed",
+        Kind.TO_X: f"only {table} changed",
+        Kind.X_WINS: f"conflict, {crm} wins",
+        Kind.Y_WINS: f"conflict, {table} wins",
+        Kind.UNDATED: "conflict, not dated yet",
+    }
+    return words[verdict.kind]
 
 
 # --- a plan ----------------------------------------------------------------------------------------------------------
@@ -78,19 +131,28 @@ def _arrow(ground: Ground, change: Change) -> str:
     return f"{shown(ground, change.index, change.old)} -> {shown(ground, change.index, change.new)}"
 
 
-def plan_lines(pair: str, ground: Ground, plan: Plan, held: Sequence[HeldSet] = ()) -> list[str]:
+def plan_lines(
+    pair: str, ground: Ground, plan: Plan, held: Sequence[HeldSet] = (), *,
+    rows: Mapping[str, tuple[str, str]] | None = None, new_rows: int | None = None,
+) -> list[str]:  # fmt: skip
     """A plan for people: + makes a row, ~ changes a record, - deletes one; one summary line at the end. What is held
-    says so, and why."""
+    says so, and why. `rows` names the (deal, name) of rows whose Sync cell is written; at most `new_rows` are listed.
+    """
     lines = [f"{pair}:"]
     waiting = {(one.kind, one.side, one.field, member.record): one.digest for one in held for member in one.members}
-    for row in plan.new_rows:
-        lines.append(f"  + row for “{printable(row.title)}” ({row.deal})   ({row.why})")
-    for deal in plan.new_deals:
-        lines.append(f"  + deal for “{printable(deal.title)}” (row {deal.row})   ({deal.why})")
-    for match in plan.matches:
-        lines.append(
-            f"  ? row “{printable(match.title)}” ({match.row}) may be deal {match.deal}: {', '.join(match.by)}"
-        )
+    made = [f"  + row for “{printable(row.title)}” ({row.deal})   ({row.why})" for row in plan.new_rows]
+    lines += shortened(made, new_rows, "syncd plan --verbose")
+    deals = [
+        f"  + deal for “{printable(deal.title)}” (row {deal.row})   ({deal.why})"
+        f"{_held(waiting.get((GuardKind.DEALS, Side.CRM, '', deal.row)))}"
+        for deal in plan.new_deals
+    ]
+    lines += shortened(deals, new_rows, "syncd plan --verbose")
+    matches = [
+        f"  ? row “{printable(match.title)}” ({match.row}) may be deal {match.deal}: {', '.join(match.by)}"
+        for match in plan.matches
+    ]
+    lines += shortened(matches, new_rows, "syncd plan --verbose")
     for update in plan.updates:
         lines.append(f"  ~ {ground.labels[update.target]}: “{printable(update.title)}” ({update.deal})")
         lines += change_lines(ground, update, waiting)
@@ -101,8 +163,11 @@ def plan_lines(pair: str, ground: Ground, plan: Plan, held: Sequence[HeldSet] = 
             f"  {verb} {ground.labels[one.side]}: “{printable(one.title)}” ({one.deal})   ({one.why}){_held(digest)}"
         )
     for row_id, message in sorted(plan.messages.items()):
-        lines.append(f"  ! Sync cell of row {row_id}: {printable(message) or '(cleared)'}")
+        name = (rows or {}).get(row_id, ("", ""))[1]
+        row = f"“{printable(name)}” (row {row_id})" if name else f"row {row_id}"
+        lines.append(f"  ! Sync cell of {row}: {printable(message) or '(cleared)'}")
     lines += [f"  · {told(f)}" for f in plan.findings if f.needs_person]
+    lines += [f"  · {told(f)}" for f in plan.findings if f.trouble in WAITING and not f.needs_person]
     lines += [f"  · held ({one.digest}): {printable(one.sentence)}" for one in held]
     lines.append("  " + plan_summary(plan, held))
     return lines
@@ -118,8 +183,9 @@ def plan_summary(plan: Plan, held: Sequence[HeldSet] = ()) -> str:
         return "Nothing is written until a person has decided."
     deals = sum(update.target is Side.CRM for update in plan.updates)
     rows = sum(update.target is Side.TABLE for update in plan.updates)
+    waits = waiting_words(plan)
     if plan.is_empty():
-        return "Nothing to write: both sides agree."
+        return f"Nothing to write; {waits}." if waits else "Nothing to write: both sides agree."
     made = counted(len(plan.new_rows), "row")
     made += f" and {counted(len(plan.new_deals), 'deal')}" if plan.new_deals else ""
     parts = [
@@ -133,7 +199,18 @@ def plan_summary(plan: Plan, held: Sequence[HeldSet] = ()) -> str:
     waiting = sum(one.writes for one in held)
     if waiting:
         parts.append(f"{counted(waiting, 'write')} of these held")
-    return "Plan: " + ", ".join(parts) + "."
+    return "Plan: " + ", ".join(parts) + (f"; {waits}." if waits else ".")
+
+
+def waiting_words(plan: Plan) -> str:
+    """ "4 things wait for a person, 1 more waits"; "" where nothing does."""
+    person = sum(finding.needs_person for finding in plan.findings)
+    others = sum(finding.trouble in WAITING and not finding.needs_person for finding in plan.findings)
+    parts = [f"{counted(person, 'thing waits', 'things wait')} for a person"] if person else []
+    if others:
+        parts.append(f"{others:,} more {'waits' if others == 1 else 'wait'}" if parts else
+                     counted(others, "thing waits", "things wait"))  # fmt: skip
+    return ", ".join(parts)
 
 
 def held_json(held: Iterable[HeldSet]) -> list[dict[str, Any]]:
@@ -231,8 +308,7 @@ def pass_line(result: PassResult) -> str:
 
 def told(finding: Finding) -> str:
     """A finding for people, with the name of the record it is about."""
-    name = printable(finding.title or finding.row or finding.deal)
-    return (f"“{name}”: " if name else "") + printable(finding.sentence)
+    return printable(finding.told())
 
 
 def pass_lines(result: PassResult) -> list[str]:
@@ -242,9 +318,7 @@ def pass_lines(result: PassResult) -> list[str]:
     waiting += [printable(problem) for problem in result.problems()]
     if waiting:
         lines.append(f"  {counted(len(waiting), 'thing')} for a person:")
-        lines += [f"    {line}" for line in waiting[:SHOWN_PROBLEMS]]
-        if len(waiting) > SHOWN_PROBLEMS:
-            lines.append(f"    … and {len(waiting) - SHOWN_PROBLEMS} more: syncd status --json")
+        lines += shortened([f"    {line}" for line in waiting], SHOWN_PROBLEMS)
     if result.unsettled:
         lines.append(f"  {counted(result.unsettled, 'write')} without an answer yet; the next pass looks them up.")
     if result.rows_without_id:
@@ -263,8 +337,10 @@ STATES = {
 }
 
 
-def history_lines(writes: Iterable[Write], labels: Mapping[Side, str]) -> list[str]:
-    """What was written, newest first."""
+def history_lines(
+    writes: Iterable[Write], labels: Mapping[Side, str], columns: Mapping[str, str], asked: str | None = None
+) -> list[str]:
+    """What was written, newest first. `columns` are the columns' names by field, `asked` what was looked for."""
     lines = []
     for write in writes:
         state = f"   [{STATES.get(write.state, write.state)}]" if STATES.get(write.state, write.state) else ""
@@ -273,13 +349,15 @@ def history_lines(writes: Iterable[Write], labels: Mapping[Side, str]) -> list[s
         name = printable(write.title or write.deal or write.row)
         lines.append(f"{local(write.at)}  {labels[write.side]:<10} {verb}: “{name}” ({write.deal or write.row}){state}")
         for change in write.changes if write.action != "create" else ():
+            column = columns.get(change.field, change.field.capitalize())
             lines.append(
-                f"      {change.field}: {printable(change.shown_old) or '(blank)'} -> "
+                f"      {column}: {printable(change.shown_old) or '(blank)'} -> "
                 f"{printable(change.shown_new) or '(blank)'}   ({change.why})"
             )
         if write.note:
             lines.append(f"      {printable(write.note)}")
-    return lines or ["Nothing was written yet."]
+    nothing = "Nothing was written yet." if asked is None else f"Nothing of “{clipped(asked)}” was written."
+    return lines or [nothing]
 
 
 def history_json(writes: Iterable[Write]) -> list[dict[str, Any]]:
@@ -324,13 +402,18 @@ def status_json(
     *,
     held: bool,
 ) -> dict[str, Any]:
-    """Where a pair stands. `held` is whether a process holds the state folder: else an unended pass was killed."""
+    """Where a pair stands. `held` is whether a process holds the state folder: else an unended pass was killed.
+
+    What waits is what the last completed pass found: one that failed has not looked at everything.
+    """
     last = passes[0] if passes else None
     finished = next((record for record in passes if record.ended is not None), None)
-    report = dict(finished.report) if finished else {}
+    ended: Mapping[str, Any] = finished.report if finished else {}
+    report = success.report if success is not None else ended
     age = now - success.ended if success is not None and success.ended is not None else None
     needs = list(report.get("needs_person", []))
-    waiting = int(report.get("waiting", 0)) + unsettled
+    in_sync = int(report.get("in_sync", links)) if success is not None else links
+    failed = ended.get("code", 0) in (1, 2)
     return {
         "pair": pair,
         "last_success": success.ended if success else None,
@@ -338,16 +421,17 @@ def status_json(
         "last_error": finished.error if finished else "",
         "running": held and last is not None and last.ended is None,
         "links": links,
-        "in_sync": max(0, links - waiting - len(needs)),
-        "waiting": waiting,
-        "needs_person": len(needs),
+        "in_sync": max(0, min(links, in_sync) - unsettled),
+        "waiting": int(report.get("waiting", 0)) + unsettled,
+        "needs_person": int(report.get("for_person", len(needs))),
         "sentences": needs,
+        "waits": list(report.get("waits", [])),
         "rows_without_id": report.get("rows_without_id", 0),
         "matches": report.get("matches", 0),
         "unsettled": unsettled,
-        "calls_last_pass": report.get("calls", {"crm": 0, "table": 0}),
+        "calls_last_pass": ended.get("calls", {"crm": 0, "table": 0}),
         "findings": report.get("findings", []),
-        "code": report.get("code", 0),
+        "code": ended["code"] if failed else report.get("code", 0),
     }
 
 
@@ -363,9 +447,14 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
     ]
     if status["last_error"]:
         lines.append(f"  last error: {printable(status['last_error'])}")
-    lines += [f"    {printable(sentence)}" for sentence in status["sentences"][:SHOWN_PROBLEMS]]
-    if len(status["sentences"]) > SHOWN_PROBLEMS:
-        lines.append(f"    … and {len(status['sentences']) - SHOWN_PROBLEMS} more: syncd status --json")
+    if status["last_error"] and status["age_seconds"] is not None:
+        lines.append("  what waits is what the last completed pass found")
+    if status["sentences"]:
+        lines.append("  for a person:")
+        lines += shortened([f"    {printable(sentence)}" for sentence in status["sentences"]], SHOWN_PROBLEMS)
+    if status["waits"]:
+        lines.append("  waiting:")
+        lines += shortened([f"    {printable(sentence)}" for sentence in status["waits"]], SHOWN_PROBLEMS)
     return lines
 
 

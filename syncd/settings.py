@@ -186,9 +186,14 @@ class SecretReference:
                 with path.open(encoding="utf-8") as file:
                     value = file.read(LONGEST_SECRET_BYTES)
             except OSError as error:
-                raise ConfigError(f"The {what} cannot be read from {source}: {error.strerror}.") from None
+                mend = "Let this user read it" if isinstance(error, PermissionError) else mend
+                raise ConfigError(
+                    f"The {what} cannot be read from {source}: {error.strerror}. {mend}, or correct the configuration."
+                ) from None
             except UnicodeDecodeError:
-                raise ConfigError(f"The {what} cannot be read from {source}: it is not a text file.") from None
+                raise ConfigError(
+                    f"The {what} cannot be read from {source}: it is not a text file. Copy it again."
+                ) from None
         value = value.strip()
         if not value:
             state = "is not set" if kind == "env" and rest not in self.environ else "is empty"

@@ -21,6 +21,7 @@ import sqlite_utils
 from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # pysqlite3 where it is installed
 
+from syncd.folder import trouble
 from syncd.guards import GuardKind, HeldSet, Member
 from syncd.judge import Change
 from syncd.model import NO_SHADOW, Agreed, Link, LinkState, Missing, PackedShadow, Raw, Shadow, Side, Value
@@ -187,7 +188,7 @@ class Store:
             if not read_only:
                 self._migrate()
         except (sqlite3.Error, OSError) as error:
-            raise StoreFailed(f"The state database {self.path} cannot be opened: {error}.") from error
+            raise StoreFailed(trouble(self.path.parent, error)) from error
 
     def _connect(self, folder: Path) -> Any:
         if self.read_only:
@@ -396,13 +397,14 @@ class Store:
         return self._writes("pair = ? AND state = 'open' ORDER BY id", self.pair)
 
     def history(self, *, deal: str | None = None, limit: int = 100) -> list[Write]:
-        """The newest writes first; `deal` is an id or a part of a name."""
+        """The newest writes first; `deal` is a deal's or a row's id, or a part of a name."""
         if deal is None:
             return self._writes("pair = ? ORDER BY id DESC LIMIT ?", self.pair, limit)
         like = "%" + deal.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         return self._writes(
-            "pair = ? AND (deal = ? OR title LIKE ? ESCAPE '\\') ORDER BY id DESC LIMIT ?", self.pair, deal, like, limit
-        )
+            "pair = ? AND (deal = ? OR row_id = ? OR title LIKE ? ESCAPE '\\') ORDER BY id DESC LIMIT ?",
+            self.pair, deal, deal, like, limit,
+        )  # fmt: skip
 
     def _writes(self, where: str, *values: object) -> list[Write]:
         columns = "id, pass_id, at, side, action, deal, row_id, title, changes, state, ended_at, note, before"

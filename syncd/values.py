@@ -79,9 +79,9 @@ def clipped(raw: object, length: int = 60) -> str:
 
 
 def choices(names: Iterable[str]) -> str:
-    """Names as a list for a sentence; long lists are cut."""
+    """Names as a list for a sentence; long lists are cut, but never for a single name."""
     listed = [clipped(text(name) or "(blank)") for name in names]
-    if len(listed) > MAX_CHOICES_NAMED:
+    if len(listed) > MAX_CHOICES_NAMED + 1:
         listed = [*listed[:MAX_CHOICES_NAMED], f"and {len(listed) - MAX_CHOICES_NAMED} more"]
     return ", ".join(listed)
 

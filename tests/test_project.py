@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from syncd import __version__
-from syncd.settings import load_settings
+from syncd.cli.main import COMMANDS
+from syncd.settings import SCALARS, VARIABLES, load_settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
@@ -105,6 +106,14 @@ def test_every_example_of_a_configuration_loads() -> None:
     assert len(shipped) >= 8
     for path in shipped:
         assert load_settings(path, {}).pair
+
+
+def test_the_readme_names_every_variable_and_command() -> None:
+    text = (REPOSITORY / "README.md").read_text("utf-8")
+    variables = {name for names in VARIABLES.values() for name in names}
+    variables |= {"SYNCD_CONFIG", *(f"SYNCD_{name.upper()}" for name in SCALARS)}
+    assert [name for name in sorted(variables) if f"`{name}`" not in text] == []
+    assert [name for name in COMMANDS if f"| `syncd {name}" not in text] == []
 
 
 def test_make_help_tells_every_target() -> None:

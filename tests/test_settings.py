@@ -190,7 +190,8 @@ def test_secret_from_a_file() -> None:
     one = load(pair(ghl={**GHL, "token": "file:here"}, table={**TABLE, "token": "file:gone"})).pair[0]
     assert one.ghl.secret() == GHL_SECRET
     assert (
-        problem(one.table.secret) == "The Airtable token cannot be read from the file gone: No such file or directory."
+        problem(one.table.secret) == "The Airtable token cannot be read from the file gone: No such file or directory. "
+        "Put it there, or correct the configuration."
     )
     Path("gone").mkdir()
     assert "Is a directory" in problem(one.table.secret)

@@ -383,7 +383,7 @@ def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path, read_only: boo
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreFailed, match="cannot be opened"):
+    with pytest.raises(StoreFailed, match="a file stands there"):
         Store(tmp_path / "file" / "state", "acme")
 
 

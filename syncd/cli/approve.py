@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from syncd.cli.common import chosen, options, reader, say, say_json, settings_of, shared_options, worst
+from syncd.cli.common import (
+    NoMatch,
+    chosen,
+    not_blank,
+    options,
+    reader,
+    say,
+    say_json,
+    settings_of,
+    several,
+    shared_options,
+    worst,
+)
 
 if TYPE_CHECKING:
     from syncd.settings import PairSettings, Settings
@@ -124,7 +136,9 @@ def resume(context: click.Context, deal: str) -> None:
     from syncd.cli.look import matching
     from syncd.report import printable
     from syncd.store import Store
+    from syncd.values import clipped
 
+    not_blank(deal)
     settings = settings_of(context)
     names: dict[str, str] = {}
     for pair in chosen(context, settings):
@@ -136,8 +150,7 @@ def resume(context: click.Context, deal: str) -> None:
             reading.close()
         found = [known for known in (links or {deal: deal}) if known in waits]
         if len(found) > 1:
-            listed = ", ".join(f"“{printable(links[known])}” ({known})" for known in found[:10])
-            raise click.UsageError(f"{len(found)} deals match “{printable(deal)}”: {listed}. Give the id.")
+            raise several([(known, links[known]) for known in found], deal)
         names |= links
         for known in found:
             store = Store(Path(settings.state_dir), pair.name)
@@ -150,4 +163,4 @@ def resume(context: click.Context, deal: str) -> None:
     if names:
         click.echo(f"Nothing of “{printable(next(iter(names.values())))}” is frozen or refused.")
         context.exit(0)
-    raise click.UsageError(f"No deal matches “{printable(deal)}”. `syncd status` says which ones wait.")
+    raise NoMatch(f"No deal matches “{clipped(deal)}”. `syncd status` says which ones wait.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from syncd.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
+SHOWN_MATCHES = 10
 ORDER = (2, 1, 3, 0)  # of several pairs' exit codes the worst counts (CONTRACT)
 
 
@@ -67,6 +69,29 @@ def shared_options(command: F) -> F:
     return command
 
 
+class NoMatch(click.ClickException):
+    """What was asked for cannot be found, or is not the only one. How a command is used is not the trouble (exit 2)."""
+
+    exit_code = 2
+
+
+def not_blank(deal: str) -> None:
+    """Raises a usage error where nothing was asked for."""
+    if not deal.strip():
+        raise click.UsageError("DEAL is empty; give a deal's id or a part of its name.")
+
+
+def several(many: list[tuple[str, str]], asked: str, where: str = "") -> NoMatch:
+    """The error for a text that fits several (id, name): ten of them, one a line."""
+    from syncd.report import counted, printable, shortened
+    from syncd.values import clipped
+
+    lines = [f"  “{clipped(name)}” ({printable(id)})" for id, name in many]
+    listed = "\n".join(shortened(lines, SHOWN_MATCHES, "give more of the name."))
+    found = f"{counted(len(many), 'deal')}{where}"
+    return NoMatch(f"{found} match “{clipped(asked)}”; give the id of one:\n{listed}")
+
+
 def worst(codes: list[int]) -> int:
     """The exit code that counts for several pairs."""
     return min(codes, key=ORDER.index, default=0)
@@ -92,11 +117,20 @@ def chosen(context: click.Context, settings: Settings) -> list[PairSettings]:
 
 
 def reader(settings: Settings, pair: str) -> Store:
-    """The state of a pair, to be read only; an empty one where nothing has run yet. Close it when done."""
-    from syncd.store import FILE_NAME, Store
+    """The state of a pair, to be read only; an empty one where nothing has run yet. Close it when done. Raises
+    `StoreFailed`.
+    """
+    from syncd.folder import no_folder, trouble
+    from syncd.store import FILE_NAME, Store, StoreFailed
 
     folder = Path(settings.state_dir)
-    return Store(folder, pair, read_only=True) if (folder / FILE_NAME).exists() else Store(None, pair)
+    try:
+        if no_folder(folder) is not None:
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder")
+        known = (folder / FILE_NAME).exists()
+    except OSError as error:
+        raise StoreFailed(trouble(folder, error)) from None
+    return Store(folder, pair, read_only=True) if known else Store(None, pair)
 
 
 # Names come from servers and from everybody who may type them. Whatever is printed goes through one of the following,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from syncd.pairs import Connection
     from syncd.settings import PairSettings, Settings
     from syncd.sides import TableSchema, Vocabulary
+    from syncd.store import Store
 
 SAFE_SQLITE = (3, 51, 3)  # older ones can corrupt a WAL database in a rare race (reference/stack.md §3)
 CLOCK_TOLERANCE_SECONDS = 5.0
@@ -77,14 +79,14 @@ def state_checks(settings: Settings) -> Iterator[Check]:
     from syncd.lock import holder
 
     folder = Path(settings.state_dir)
-    existing = next((path for path in (folder, *folder.resolve().parents) if path.exists()), Path("/"))
-    if os.access(existing, os.W_OK):
+    problem = folder_problem(folder)
+    if problem:
+        yield bad("state folder", problem)
+    else:
         running = holder(folder)
         yield good(
             "state folder", f"{folder} can be written; " + (f"in use by {running}." if running else "not in use.")
         )
-    else:
-        yield bad("state folder", f"{folder} cannot be written. Give this user the right, or set another state_dir.")
     version = tuple(int(part) for part in sqlite3.sqlite_version.split("."))
     if version >= SAFE_SQLITE:
         yield good("SQLite", sqlite3.sqlite_version)
@@ -96,11 +98,46 @@ def state_checks(settings: Settings) -> Iterator[Check]:
         )
 
 
+def folder_problem(folder: Path) -> str:
+    """Why the state folder, or what lies in it already, cannot be used; "" where it can. Nothing is made."""
+    from syncd.folder import RIGHT, no_folder, trouble
+    from syncd.lock import FILE_NAME as LOCK
+    from syncd.store import FILE_NAME as DATABASE
+    from syncd.store import Store, StoreFailed
+
+    try:
+        if no_folder(folder) is not None:
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder")
+        existing = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        for path in (folder / DATABASE, folder / LOCK):
+            if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
+                return f"The file {path} cannot be written. {RIGHT}"
+        if (folder / DATABASE).exists():
+            Store(folder, "", read_only=True).close()
+    except OSError as error:
+        return trouble(folder, error)
+    except StoreFailed as error:
+        return str(error)
+    return ""
+
+
+def state_of(settings: Settings, pair: PairSettings) -> Store:
+    """The pair's state; an empty one where it cannot be read, which `state_checks` says."""
+    from syncd.store import Store, StoreFailed
+
+    try:
+        return reader(settings, pair.name)
+    except StoreFailed:
+        return Store(None, pair.name)
+
+
 def pair_checks(settings: Settings, pair: PairSettings) -> Iterator[Check]:
     """All checks of one pair, in the order in which things break."""
     from syncd.pairs import Connection
 
-    store = reader(settings, pair.name)
+    store = state_of(settings, pair)
     with Connection(settings, pair, threading.Event()) as connection:
         vocabulary: list[Vocabulary] = []
         schema: list[TableSchema] = []
@@ -115,7 +152,8 @@ def pair_checks(settings: Settings, pair: PairSettings) -> Iterator[Check]:
             yield from column_checks(pair, schema[0])
             if vocabulary:
                 yield from option_checks(schema[0], vocabulary[0])
-        yield from clock_checks(connection)
+        yield _clock("HighLevel", connection.crm().clock_offset if vocabulary else None)
+        yield _clock(pair.table.label, connection.table(store).clock_offset if schema else None)
         store.close()
 
 
@@ -123,12 +161,13 @@ def _tried(about: str, check: Callable[[], Check]) -> Check:
     """Runs a check; whatever the side says instead becomes its sentence."""
     from syncd.settings import ConfigError
     from syncd.sides import Misconfigured, SideDown
+    from syncd.store import StoreFailed
 
     try:
         return check()
     except (Misconfigured, ConfigError) as error:
         return bad(about, str(error), 2)
-    except SideDown as error:
+    except (SideDown, StoreFailed) as error:
         return bad(about, str(error), 1)
 
 
@@ -158,10 +197,7 @@ def _search(connection: Connection) -> Check:
     )
 
 
-def _table(connection: Connection, store: object, found: list[TableSchema]) -> Check:
-    from syncd.store import Store
-
-    assert isinstance(store, Store)
+def _table(connection: Connection, store: Store, found: list[TableSchema]) -> Check:
     side = connection.table(store)
     schema = side.schema()
     found.append(schema)
@@ -202,12 +238,10 @@ def option_checks(schema: TableSchema, vocabulary: Vocabulary) -> Iterator[Check
             yield good("options", f"“{column.name}” lacks {lacking} option(s); each is added when a deal brings it.")
 
 
-def clock_checks(connection: Connection) -> Iterator[Check]:
-    """How far the servers' clocks are from ours; edit times are corrected by it."""
-    for label, offset in (("HighLevel", connection.crm().clock_offset),):
-        if abs(offset) > CLOCK_TOLERANCE_SECONDS:
-            yield good(
-                "clocks", f"this machine is {offset:+.0f} s from {label}'s clock; edit times are corrected by it."
-            )
-        else:
-            yield good("clocks", f"this machine and {label} agree.")
+def _clock(label: str, offset: float | None) -> Check:
+    """How far a server's clock is from ours (None: it was not reached); edit times are corrected by it."""
+    if offset is None:
+        return bad("clocks", f"{label}'s clock could not be checked. Mend what is said of {label} first.", 0)
+    if abs(offset) > CLOCK_TOLERANCE_SECONDS:
+        return good("clocks", f"this machine is {offset:+.0f} s from {label}'s clock; edit times are corrected by it.")
+    return good("clocks", f"this machine and {label} agree.")

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncd.cli.common import chosen, options, reader, say, say_json, settings_of, shared_options, worst
+from syncd.cli.common import (
+    NoMatch,
+    chosen,
+    not_blank,
+    options,
+    reader,
+    say,
+    say_json,
+    settings_of,
+    several,
+    shared_options,
+    worst,
+)
 
 if TYPE_CHECKING:
     from syncd.judge import Ground, Verdict
-    from syncd.model import Link
+    from syncd.model import Link, Record
     from syncd.reconcile import Pair
 
 
@@ -23,10 +37,11 @@ def plan(context: click.Context, as_json: bool) -> None:
     """What a full pass would write, per record: field, old -> new, direction, and why. Writes nothing."""
     from syncd.cli.progress import Progress
     from syncd.pairs import Connection
-    from syncd.reconcile import look, open_pair
-    from syncd.report import plan_json, plan_lines
+    from syncd.reconcile import about_rows, look, open_pair
+    from syncd.report import SHOWN_NEW_ROWS, plan_json, plan_lines
 
     settings = settings_of(context)
+    new_rows = SHOWN_NEW_ROWS if sys.stdout.isatty() and not options(context).verbose else None
     codes = []
     for chosen_pair in chosen(context, settings):
         store = reader(settings, chosen_pair.name)
@@ -40,7 +55,8 @@ def plan(context: click.Context, as_json: bool) -> None:
         if as_json:
             say_json(plan_json(pair.name, seen.view.ground, seen.plan, seen.held))
         else:
-            say(plan_lines(pair.name, seen.view.ground, seen.plan, seen.held))
+            rows = about_rows(seen.view, seen.plan)
+            say(plan_lines(pair.name, seen.view.ground, seen.plan, seen.held, rows=rows, new_rows=new_rows))
         codes.append(3 if seen.held or any(finding.needs_person for finding in seen.plan.findings) else 0)
     context.exit(worst(codes))
 
@@ -51,37 +67,39 @@ def plan(context: click.Context, as_json: bool) -> None:
 @shared_options
 @click.pass_context
 def why(context: click.Context, deal: str, as_json: bool) -> None:
-    """Per field of DEAL (an id or part of a name): both sides, the shadow, the clocks, the rule that decides."""
+    """Per field of DEAL (an id, a row's id, or part of a name): both sides, the shadow, the clocks, the rule that
+    decides.
+    """
     from syncd.pairs import Connection
     from syncd.reconcile import open_pair
-    from syncd.report import printable
+    from syncd.values import clipped
 
+    not_blank(deal)
     settings = settings_of(context)
-    found = False
+    codes = []
     for chosen_pair in chosen(context, settings):
         store = reader(settings, chosen_pair.name)
         links = matching(list(store.links().values()), deal)
         if not links:
             continue
-        found = True
         if len(links) > 1 and not as_json:
-            shown = ", ".join(f"“{printable(link.title)}” ({link.deal})" for link in links[:10])
-            raise click.UsageError(
-                f"{len(links)} deals of {chosen_pair.name} match “{printable(deal)}”: {shown}. Give the id."
-            )
+            raise several([(link.deal, link.title) for link in links], deal, f" of {chosen_pair.name}")
         with Connection(settings, chosen_pair, threading.Event()) as connection:
             pair = connection.open(lambda _what, _done, _total: None, store)
             opened = open_pair(pair, keep=False)
             for link in links:
-                ground, verdicts, note = explain(pair, opened.ground, link)
+                found = explain(pair, opened.ground, link)
+                codes.append(3 if found.needs_person else 0)
                 if as_json:
-                    say_json(why_json(pair.name, ground, link, verdicts, note))
+                    say_json(why_json(pair.name, link, found))
                 else:
-                    say(why_lines(pair.name, ground, link, verdicts, note))
-    if not found:
-        raise click.UsageError(
-            f"No linked deal matches “{printable(deal)}”. `syncd status` shows the pairs, `syncd plan` new deals."
+                    say(why_lines(pair.name, link, found))
+    if not codes:
+        raise NoMatch(
+            f"No linked deal has the id, the row or, as of the last pass, the name “{clipped(deal)}”. "
+            "`syncd plan` shows new deals and new names."
         )
+    context.exit(worst(codes))
 
 
 def matching(links: list[Link], deal: str) -> list[Link]:
@@ -94,10 +112,21 @@ def matching(links: list[Link], deal: str) -> list[Link]:
     return named or [link for link in links if wanted in link.title.casefold()]
 
 
-def explain(pair: Pair, ground: Ground, link: Link) -> tuple[Ground, list[Verdict], str]:
-    """Judges every field of one link on fresh reads of both records."""
-    from dataclasses import replace
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What `why` found out about a link. `note` is what stands above its fields, or in their place; where a person is
+    needed because of it, nothing is written to the link's fields."""
 
+    ground: Ground
+    deal: Record | None = None
+    row: Record | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    note: str = ""
+    needs_person: bool = False
+
+
+def explain(pair: Pair, ground: Ground, link: Link) -> Explained:
+    """Judges every field of one link on fresh reads of both records."""
     from syncd.judge import Past, judge
     from syncd.model import Side
     from syncd.reconcile import observe_one
@@ -105,45 +134,61 @@ def explain(pair: Pair, ground: Ground, link: Link) -> tuple[Ground, list[Verdic
     deal, row = observe_one(pair, link.deal, link.row)
     offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}
     ground = replace(ground, offsets=offsets, clocks={})
+    note, needs_person = key_note(pair, link, row)
     if row is None or deal is None:
         gone = pair.table.label if row is None else pair.crm.label
-        return (
-            ground,
-            [],
-            f"The record in {gone} is not there, or could not be read (last known state: {link.state.value}).",
-        )
+        gone_note = f"The record in {gone} is not there, or could not be read (last known state: {link.state.value})."
+        return Explained(ground, deal, row, (), " ".join(filter(None, (gone_note, note))), needs_person)
     agreed, past = link.agreed(), Past(link.own, link.foreign)
 
-    def judged() -> list[Verdict]:
+    def judged() -> tuple[Verdict, ...]:
         names = [f.name for f in ground.fields]
-        return [judge(ground, index, agreed.get(name), deal, row, past) for index, name in enumerate(names)]
+        return tuple(judge(ground, index, agreed.get(name), deal, row, past) for index, name in enumerate(names))
 
     verdicts = judged()
     questions = [verdict.question for verdict in verdicts if verdict.question is not None]
     if questions:
         ground = replace(ground, clocks=pair.table.edited(questions))
         verdicts = judged()
-    return ground, verdicts, ""
+    return Explained(ground, deal, row, verdicts, note, needs_person)
 
 
-def why_lines(pair: str, ground: Ground, link: Link, verdicts: list[Verdict], note: str) -> list[str]:
+def key_note(pair: Pair, link: Link, row: Record | None) -> tuple[str, bool]:
+    """What is wrong with the key of a link's row, and whether a person is needed for it (SPEC §5)."""
+    from syncd.values import clipped
+
+    carriers = sorted(one.id for one in pair.table.find([link.deal]).get(link.deal, []))
+    if len(carriers) > 1:
+        rows = ", ".join(carriers)
+        return f"{len(carriers)} rows have this GHL ID ({rows}). Nothing is written until only one has it.", True
+    if row is not None and row.partner not in (None, link.deal):
+        return (
+            f"This row's GHL ID now says “{clipped(row.partner)}”. Nothing is written until it says {link.deal} again.",
+            True,
+        )
+    if carriers and carriers != [link.row]:
+        return f"The row {carriers[0]} has this GHL ID now; the next pass looks at that one.", False
+    return "", False
+
+
+def why_lines(pair: str, link: Link, found: Explained) -> list[str]:
     """The verdicts for people."""
     from syncd.model import ABSENT, Side
-    from syncd.report import local, printable, shown
+    from syncd.report import local, printable, rule, seen, shown
 
+    ground = found.ground
     lines = [f"{pair}: “{printable(link.title)}” (deal {link.deal}, row {link.row})"]
     if link.seen is not None:
         lines.append(f"  newest change seen in {ground.labels[Side.CRM]}: {local(link.seen)}")
-    if note:
-        return [*lines, f"  {note}"]
-    for verdict in verdicts:
+    if found.note:
+        lines.append(f"  {printable(found.note)}")
+    for verdict in found.verdicts:
         name = ground.fields[verdict.index].columns[-1]
         shadow = "(none yet)" if verdict.shadow is ABSENT else shown(ground, verdict.index, verdict.shadow)
-        lines.append(f"  {name}: {verdict.kind.value}")
-        lines.append(
-            f"      {ground.labels[Side.CRM]}: {shown(ground, verdict.index, verdict.crm)}   "
-            f"{ground.labels[Side.TABLE]}: {shown(ground, verdict.index, verdict.table)}   agreed: {shadow}"
-        )
+        lines.append(f"  {name}: {rule(ground, verdict)}")
+        held = (f"{ground.labels[side]}: {seen(ground, verdict, side, record)}"
+                for side, record in ((Side.CRM, found.deal), (Side.TABLE, found.row)))  # fmt: skip
+        lines.append(f"      {'   '.join(held)}   agreed: {shadow}")
         lines += [f"      {line}" for line in _clock_lines(ground, verdict)]
         lines.append(f"      {printable(verdict.problem or verdict.why)}")
     return lines
@@ -171,9 +216,11 @@ def _clock_lines(ground: Ground, verdict: Verdict) -> list[str]:
     return lines
 
 
-def why_json(pair: str, ground: Ground, link: Link, verdicts: list[Verdict], note: str) -> dict[str, Any]:
+def why_json(pair: str, link: Link, found: Explained) -> dict[str, Any]:
     """The verdicts for programs."""
     from syncd.model import Missing
+
+    ground = found.ground
 
     def plain(value: Any) -> Any:
         return value.value if isinstance(value, Missing) else value
@@ -185,7 +232,7 @@ def why_json(pair: str, ground: Ground, link: Link, verdicts: list[Verdict], not
         "name": link.title,
         "state": link.state.value,
         "seen": link.seen,
-        "note": note,
+        "note": found.note,
         "fields": [
             {
                 "field": ground.fields[verdict.index].name,
@@ -195,12 +242,12 @@ def why_json(pair: str, ground: Ground, link: Link, verdicts: list[Verdict], not
                 "shadow": plain(verdict.shadow),
                 "rule": verdict.kind.value,
                 "why": verdict.problem or verdict.why,
-                "writes": verdict.change.target.value if verdict.change is not None else None,
+                "writes": None if verdict.change is None or found.needs_person else verdict.change.target.value,
                 "clocks": [
                     None if stamp is None else [_finite(stamp.low), _finite(stamp.high)] for stamp in verdict.stamps
                 ],
             }
-            for verdict in verdicts
+            for verdict in found.verdicts
         ],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import io
 import logging
@@ -30,7 +31,6 @@ from syncd.cli.common import (
 if TYPE_CHECKING:
     from syncd.daemon import Pulse
     from syncd.meters import Standing
-    from syncd.reconcile import PassResult
     from syncd.settings import PairSettings, Settings
 
 log = logging.getLogger("syncd")
@@ -60,6 +60,17 @@ class Commands(click.Group):
             return None
         command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but what is not known gets a suggestion."""
+        unknown = args and args[0] not in COMMANDS and not args[0].startswith("-")
+        if unknown and not ctx.resilient_parsing:
+            close = difflib.get_close_matches(args[0].casefold(), COMMANDS, 1)
+            hint = f"Did you mean “{close[0]}”?" if close else f"There are: {', '.join(COMMANDS)}."
+            ctx.fail(f"There is no command “{args[0]}”. {hint}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -95,6 +106,7 @@ def _reconcile(context: click.Context, settings: Settings, pairs: list[PairSetti
 
     from syncd.cli.progress import Progress
     from syncd.daemon import stop_on_signals
+    from syncd.folder import FolderUnusable
     from syncd.lock import Held, InstanceLock
     from syncd.pairs import Connection
     from syncd.reconcile import PassResult
@@ -107,7 +119,7 @@ def _reconcile(context: click.Context, settings: Settings, pairs: list[PairSetti
     with ExitStack() as stack:
         try:
             stack.enter_context(InstanceLock(Path(settings.state_dir), doing="--reconcile"))
-        except Held as error:
+        except (Held, FolderUnusable) as error:
             for pair in pairs if as_json else ():
                 say_json(PassResult(pair.name, error=str(error)).as_json())
             raise
@@ -134,6 +146,7 @@ def _daemon(context: click.Context, settings: Settings, pairs: list[PairSettings
     from functools import partial
     from pathlib import Path
 
+    from syncd.cli.journal import Journal
     from syncd.daemon import Daemon, Pulse, stop_on_signals
     from syncd.lock import InstanceLock
     from syncd.meters import Pacer
@@ -143,6 +156,7 @@ def _daemon(context: click.Context, settings: Settings, pairs: list[PairSettings
     check_secrets(pairs)
     stop, pulse = threading.Event(), Pulse()
     stop_on_signals(stop)
+    journal = Journal([pair.name for pair in pairs], hopeless=stop.set)
     with ExitStack() as stack:
         stack.enter_context(InstanceLock(Path(settings.state_dir), doing="daemon"))
         connections = {pair.name: stack.enter_context(Connection(settings, pair, stop)) for pair in pairs}
@@ -152,12 +166,15 @@ def _daemon(context: click.Context, settings: Settings, pairs: list[PairSettings
         log.info("syncd %s: %d pair(s), a pass every %g s", __version__, len(pairs), settings.interval)
         pacer = Pacer(settings, pairs, partial(_log_pace, {pair.name: pair.table.label for pair in pairs}))
         every = dict.fromkeys(passes, settings.interval)
-        daemon = Daemon(passes, every, stop=stop, pulse=pulse, report=_log_pass, due=pacer.due)
+        daemon = Daemon(passes, every, stop=stop, pulse=pulse, report=journal.passed, due=pacer.due)
         if not daemon.run():
             # A server keeps a request hanging. What is durable is durable, as after kill -9.
             log.warning("ended while a request was still without an answer; the next start looks it up")
             logging.shutdown()
             os._exit(0)
+    if journal.is_hopeless:
+        log.error("ended, since no pair can be synced like this: mend the configuration, then start again")
+        return 2
     log.info("ended")
     return 0
 
@@ -179,21 +196,6 @@ def check_secrets(pairs: list[PairSettings]) -> None:
             problems.append(f"{pair.name}: {error}")
     if pairs and len(problems) == len(pairs):
         raise ConfigError("\n".join(problems))
-
-
-def _log_pass(result: PassResult) -> None:
-    """A pass that did something, or could not, is worth a line; an idle one only with --verbose."""
-    from syncd.report import pass_line, pass_lines
-
-    if result.error:
-        log.error("%s", pass_line(result))
-    elif result.needs_person:
-        for line in pass_lines(result):
-            log.warning("%s", line)
-    elif "nothing to write" in pass_line(result):
-        log.debug("%s", pass_line(result))
-    else:
-        log.info("%s", pass_line(result))
 
 
 def _log_pace(labels: Mapping[str, str], pair: str, found: Standing) -> None:
@@ -229,6 +231,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _explained(error: Exception, *, verbose: bool) -> int:
     """The sentence and the exit code of a failure (CONTRACT "Exit codes")."""
+    from syncd.folder import FolderUnusable
     from syncd.lock import Held
     from syncd.settings import ConfigError
     from syncd.sides import Misconfigured, SideDown
@@ -237,7 +240,10 @@ def _explained(error: Exception, *, verbose: bool) -> int:
     if isinstance(error, (ConfigError, Misconfigured)):
         complain(str(error))
         return 2
-    if isinstance(error, (SideDown, StoreFailed, Held, OSError)):
+    if isinstance(error, OSError) and error.strerror:
+        complain(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
+        return 1
+    if isinstance(error, (SideDown, StoreFailed, Held, FolderUnusable, OSError)):
         complain(str(error))
         return 1
     if verbose:

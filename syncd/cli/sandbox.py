@@ -4,44 +4,89 @@ from __future__ import annotations
 
 import signal
 import threading
+from string import Template
 from types import FrameType
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from syncd.cli.common import say, shared_options
 
+if TYPE_CHECKING:
+    from syncd.sandbox.world import Sandbox
+
+PORT: Final = click.IntRange(0, 65_535)
+HOW_TO: Final = """
+Be a person in HighLevel: list deals with their ids; edit one (name, status, monetaryValue, assignedTo, source,
+pipelineStageId); make one; delete one; list stages and users:
+  curl $crm/_sandbox/deals
+  curl -X PUT $crm/_sandbox/deals/$deal -d '{"status":"won"}'
+  curl -X POST $crm/_sandbox/deals -d '{"name":"Brand new"}'
+  curl -X DELETE $crm/_sandbox/deals/$deal
+  curl $crm/_sandbox/pipelines
+  curl $crm/_sandbox/users
+Be a person in Airtable: list rows with their ids; edit cells of one; delete one:
+  curl $airtable/_sandbox/records/$table
+  curl -X PATCH $airtable/_sandbox/records/$table/ROW -d '{"fields":{"Value":12345}}'
+  curl -X DELETE $airtable/_sandbox/records/$table/ROW
+Make either of them fail: answer with a status, or cut the connection, for the next `times` requests (-1: for ever) of
+which method, path and `contains` fit; `when` "after": they take effect all the same. Also: delay_seconds, skip, body,
+headers:
+  curl -X POST $crm/_sandbox/faults -d '{"method":"PUT","path":"/opportunities/","status":503,"times":2}'
+  curl -X POST $airtable/_sandbox/faults -d '{"method":"PATCH","cut":true,"when":"after"}'
+  curl -X DELETE $crm/_sandbox/faults
+See what was asked (of either), and which workflows fired:
+  curl $crm/_sandbox/log
+  curl $crm/_sandbox/triggers
+Ctrl-C ends it."""
+
 
 @click.command()
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same deals.")
 @click.option("--deals", default=250, show_default=True, type=click.IntRange(0, 200_000), help="How many deals.")
-@click.option("--lag", default=0.0, show_default=True, help="Seconds by which HighLevel's search lags behind.")
-@click.option("--crm-port", default=0, help="HighLevel's port (else any free one).")
-@click.option("--table-port", default=0, help="Airtable's port (else any free one).")
+@click.option(
+    "--lag",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds by which HighLevel's search lags behind.",
+)
+@click.option("--crm-port", default=0, type=PORT, help="HighLevel's port (else any free one).")
+@click.option("--table-port", default=0, type=PORT, help="Airtable's port (else any free one).")
 @click.option("--no-limit", is_flag=True, help="Airtable without its 5 calls a second.")
 @shared_options
 def sandbox(seed: int, deals: int, lag: float, crm_port: int, table_port: int, no_limit: bool) -> None:
     """Serves a local HighLevel and a local Airtable on 127.0.0.1 until Ctrl-C, with made-up deals."""
-    from syncd.sandbox.world import TABLE, Sandbox
+    from syncd.sandbox.wire import PortUnusable
+    from syncd.sandbox.world import Sandbox
 
     stop = _stop_on_signal()
-    with Sandbox(
-        seed=seed,
-        deals=deals,
-        lag_seconds=lag,
-        crm_port=crm_port,
-        table_port=table_port,
-        rate_per_second=None if no_limit else 5,
-    ) as world:
-        lines = [
-            f"HighLevel with {deals} deals: {world.crm_url}    Airtable, table “{TABLE}”: {world.table_url}",
-            "In another terminal:",
-            *(f"  export {name}={value}" for name, value in world.environment().items()),
-            "  syncd --reconcile",
-            "Edit as a person: PUT /_sandbox/deals/ID, PATCH /_sandbox/records/Deals/ROW. Faults: /_sandbox/faults.",
-            "What was asked: GET /_sandbox/log. Workflows that fired: GET /_sandbox/triggers. Ctrl-C ends it.",
-        ]
-        say(lines)
+    rate = None if no_limit else 5
+    try:
+        made = Sandbox(
+            seed=seed, deals=deals, lag_seconds=lag, crm_port=crm_port, table_port=table_port, rate_per_second=rate
+        )
+    except PortUnusable as error:
+        raise click.ClickException(str(error)) from None
+    with made as world:
+        say(_how_to(world, deals))
         stop.wait()
+
+
+def _how_to(world: Sandbox, deals: int) -> list[str]:
+    """What the sandbox says first: its addresses, and how to play people and faults by hand."""
+    from syncd.sandbox.world import TABLE
+
+    first = next((deal["id"] for deal in world.highlevel.deals() if deal["status"] == "open"), "ID")
+    values = {"crm": world.crm_url, "airtable": world.table_url, "deal": first, "table": TABLE}
+    return [
+        f"HighLevel with {deals} deals: {world.crm_url}",
+        f"Airtable, table “{TABLE}”: {world.table_url}",
+        "In another terminal:",
+        *(f"  export {name}={value}" for name, value in world.environment().items()),
+        "  syncd --reconcile",
+        *Template(HOW_TO).substitute(values).splitlines(),
+    ]
 
 
 @click.command()

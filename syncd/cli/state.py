@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from syncd.cli.common import chosen, options, reader, say, say_json, settings_of, shared_options, worst
+from syncd.cli.common import chosen, not_blank, options, reader, say, say_json, settings_of, shared_options, worst
+
+if TYPE_CHECKING:
+    from syncd.settings import PairSettings
 
 
 @click.command()
@@ -51,14 +55,16 @@ def status(context: click.Context, as_json: bool) -> None:
 @click.command()
 @click.argument("deal", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per pair.")
-@click.option("--limit", default=50, show_default=True, help="How many writes at the most.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1), help="How many writes at the most.")
 @shared_options
 @click.pass_context
 def history(context: click.Context, deal: str | None, as_json: bool, limit: int) -> None:
-    """What was written, when, old -> new, to which side, why. DEAL is a deal's id or part of its name."""
+    """What was written, when, old -> new, to which side, why. DEAL is a deal's or a row's id, or part of a name."""
     from syncd.model import Side
     from syncd.report import history_json, history_lines
 
+    if deal is not None:
+        not_blank(deal)
     settings = settings_of(context)
     for pair in chosen(context, settings):
         store = reader(settings, pair.name)
@@ -69,4 +75,13 @@ def history(context: click.Context, deal: str | None, as_json: bool, limit: int)
         if as_json:
             say_json({"pair": pair.name, "writes": history_json(writes)})
         else:
-            say([f"{pair.name}:", *history_lines(writes, {Side.CRM: "HighLevel", Side.TABLE: pair.table.label})])
+            labels = {Side.CRM: "HighLevel", Side.TABLE: pair.table.label}
+            say([f"{pair.name}:", *history_lines(writes, labels, column_names(pair), deal)])
+
+
+def column_names(pair: PairSettings) -> dict[str, str]:
+    """The columns' names by field, as the configuration has them; the key's and the Sync column's, too."""
+    from syncd.fields import KEY, MESSAGE
+
+    names = {field.name: field.columns[-1] for field in pair.fields()}
+    return {**names, KEY: pair.key_column, MESSAGE: pair.message_column}

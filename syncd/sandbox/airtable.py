@@ -19,6 +19,7 @@ from .airtable_model import ALL_SCOPES, Refused, Settings, Table, bad_request, f
 from .airtable_people import People
 from .airtable_records import Records, flag, listing_of_body, listing_of_query
 from .airtable_schema import create_field, create_table, update_field
+from .control import not_found
 from .wire import Answer, Request
 
 LONGEST_URL: Final = 16_000
@@ -305,7 +306,7 @@ class Airtable(People):
             case "DELETE", ["writes"]:
                 self.writes.clear()
             case _:
-                return Answer(404, {"error": f"no such control path: {'/'.join(parts)}"})
+                return not_found(tuple(parts))
         return Answer(200, {})
 
     def set(self, **values: Any) -> None:

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from .wire import Answer, Fault, Faulty, Request
 
 PREFIX = "/_sandbox/"
+THINGS = {"deals": "deal", "contacts": "contact", "pipelines": "pipeline", "stages": "stage", "users": "user",
+          "records": "row", "fields": "column", "options": "option"}  # fmt: skip
 _FAULT_FIELDS = frozenset(field.name for field in fields(Fault))
 
 
@@ -31,12 +33,13 @@ class Controlled:
     """Routes `/_sandbox/` to the fault list, the log or the service's `control`; all else goes through the `Faulty`.
 
     GET, POST (one fault, or a list, as JSON with `Fault`'s field names) and DELETE `/_sandbox/faults`; GET and DELETE
-    `/_sandbox/log`.
+    `/_sandbox/log`. `heard` is told of every control request that was carried out: (method, path parts, body).
     """
 
     def __init__(self, faulty: Faulty, service: Control) -> None:
         self.faulty = faulty
         self._service = service
+        self.heard: Callable[[str, tuple[str, ...], Any], None] = lambda _method, _parts, _body: None
 
     def handle(self, request: Request) -> Answer:
         """Answers one request."""
@@ -44,9 +47,16 @@ class Controlled:
             return self.faulty.handle(request)
         parts = tuple(part for part in request.path.removeprefix(PREFIX).split("/") if part)
         try:
-            return self._control(request.method, parts, request.json())
+            body = request.json()
+        except ValueError as error:
+            return Answer(400, {"error": f"The body is not JSON: {error}."})
+        try:
+            answer = self._control(request.method, parts, body)
         except (LookupError, TypeError, ValueError) as error:
-            return Answer(400, {"error": f"{type(error).__name__}: {error}"})
+            return Answer(400, {"error": explained(error, parts, body)})
+        if answer.status < 300:
+            self.heard(request.method, parts, body)
+        return answer
 
     def _control(self, method: str, parts: tuple[str, ...], body: Any) -> Answer:
         if parts == ("faults",):
@@ -79,16 +89,36 @@ def faults_from(body: Any) -> list[Fault]:
     """Faults from JSON: one object, or a list of them. ValueError where a field's name is unknown."""
     found = body if isinstance(body, list) else [body]
     for one in found:
-        if not isinstance(one, dict) or (unknown := set(one) - _FAULT_FIELDS):
-            raise ValueError(f"not a fault: {one!r}" if not isinstance(one, dict) else f"unknown fields {unknown}")
+        if not isinstance(one, dict):
+            raise ValueError('a fault is an object such as {"method": "PUT", "status": 503}')
+        if unknown := sorted(set(one) - _FAULT_FIELDS):
+            raise ValueError(f"a fault has no {', '.join(unknown)}; it has {', '.join(sorted(_FAULT_FIELDS))}")
     return [Fault(**one) for one in found]
+
+
+def explained(error: Exception, parts: tuple[str, ...], body: Any) -> str:
+    """A sentence for what a control request asked in vain; `parts` are those of its path."""
+    said = str(error.args[0]) if error.args else ""
+    if isinstance(error, TypeError) and not isinstance(body, dict):
+        sentence = "this needs a JSON object as its body"
+    elif not isinstance(error, KeyError):
+        sentence = said
+    elif said.startswith("no "):
+        sentence = f"there is {said}"
+    elif said in parts:
+        sentence = f"there is no {THINGS.get(parts[0], 'such thing as')} {said}"
+    elif isinstance(body, dict) and said not in map(str, body.values()):
+        sentence = f'the body needs "{said}"'
+    else:
+        sentence = f"nothing has the id {said}"
+    return f"{sentence[:1].upper()}{sentence[1:].rstrip('.')}."
 
 
 def not_allowed(method: str) -> Answer:
     """405 for a method that a control path does not have."""
-    return Answer(405, {"error": f"{method} is not possible here"})
+    return Answer(405, {"error": f"{method} is not possible here."})
 
 
 def not_found(path_parts: tuple[str, ...]) -> Answer:
     """404 for a control path that a service does not have."""
-    return Answer(404, {"error": f"no such control path: {'/'.join(path_parts)}"})
+    return Answer(404, {"error": f"There is no {PREFIX}{'/'.join(path_parts)} at this address."})

@@ -164,6 +164,10 @@ class Faulty:
         return answer
 
 
+class PortUnusable(Exception):
+    """A port is in use, or is not for this user; the text is a sentence for people."""
+
+
 class Served:
     """A running server; `url` is its address. Use as a context manager or call `close`."""
 
@@ -189,7 +193,7 @@ class Served:
 def serve(service: Service, *, port: int = 0, clock: Callable[[], float] = time.time) -> Served:
     """Serves `service` over HTTP/1.1 on 127.0.0.1 (`port` 0: any free one) in threads of its own.
 
-    `clock` gives the `Date` header, so that a server whose clock is off can be played.
+    `clock` gives the `Date` header, so that a server whose clock is off can be played. Raises `PortUnusable`.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -247,4 +251,7 @@ def serve(service: Service, *, port: int = 0, clock: Callable[[], float] = time.
         def handle_error(self, request: Any, client_address: Any) -> None:
             """A client that went away is no error of the sandbox."""
 
-    return Served(Server(("127.0.0.1", port), Handler))
+    try:
+        return Served(Server(("127.0.0.1", port), Handler))
+    except OSError as error:
+        raise PortUnusable(f"Port {port} of 127.0.0.1 cannot be used: {error.strerror}. Choose another.") from None

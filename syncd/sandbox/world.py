@@ -13,7 +13,7 @@ from .airtable import Airtable
 from .control import Controlled
 from .data import make_location
 from .highlevel import HighLevel
-from .wire import Faulty, serve
+from .wire import Faulty, PortUnusable, serve
 
 TABLE = "Deals"
 
@@ -57,8 +57,14 @@ class Sandbox:
         )
         self.crm_http = Faulty(self.highlevel, clock=clock)
         self.table_http = Faulty(self.airtable, clock=clock)
-        self.served_crm = serve(Controlled(self.crm_http, self.highlevel), port=crm_port, clock=clock)
-        self.served_table = serve(Controlled(self.table_http, self.airtable), port=table_port, clock=clock)
+        self.crm_control = Controlled(self.crm_http, self.highlevel)
+        self.table_control = Controlled(self.table_http, self.airtable)
+        self.served_crm = serve(self.crm_control, port=crm_port, clock=clock)
+        try:
+            self.served_table = serve(self.table_control, port=table_port, clock=clock)
+        except PortUnusable:
+            self.served_crm.close()
+            raise
 
     @property
     def crm_url(self) -> str:

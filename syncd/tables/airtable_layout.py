@@ -281,8 +281,8 @@ def read_layout(answer: Any, wanted: Wanted, remembered: Mapping[str, str]) -> L
             _check_renamed(listed, name, configured, remembered)
             if needed:
                 raise Misconfigured(
-                    f"The table “{shown_name}” lacks the column “{configured}”. Add it (`syncd init` does), or correct "
-                    f"its name in the configuration. The table has: {choices(map(_name, listed))}."
+                    f"The table “{shown_name}” lacks the column “{configured}”. Add it, or correct its name in the "
+                    f"configuration. The table has: {choices(map(_name, listed))}."
                 )
         elif name == KEY:
             columns[name] = _key(found)

@@ -164,7 +164,7 @@ def test_history_finds_by_id_and_by_part_of_the_name(waiting: Desk) -> None:
     assert (change["field"], change["old"], change["new"]) == ("status", "open", "won")
     assert change["why"]
     plain = waiting.run("history", third).out
-    assert "status: open -> won" in plain
+    assert "Status: open -> won" in plain
     assert len(deals("--limit", "3")) == 3
 
 

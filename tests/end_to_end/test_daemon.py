@@ -311,3 +311,33 @@ def test_lagging_search_under_a_daemon(rig: Desk) -> None:
     assert [rig.read(deal, "monetaryValue") for deal in deals] == [100 + number for number in range(len(deals))]
     rig.highlevel.flush_index()
     at_rest(rig)
+
+
+def test_a_daemon_that_cannot_sync_any_pair_ends_with_2(tmp_path: Path) -> None:
+    """What is only found at the services, in the very first pass: starting again would not help, and systemd knows."""
+    with Desk(tmp_path, deals=3) as rig:
+        process = rig.start(AIRTABLE_TABLE="Dealz", **EVERY)
+        try:
+            out, err = process.communicate(timeout=PATIENCE_SECONDS)
+        finally:
+            process.kill()
+        assert (process.returncode, out) == (2, "")
+        assert "Dealz" in err
+        assert "mend the configuration" in err.splitlines()[-1]
+        assert "Traceback" not in err
+        assert (rig.crm_writes(), rig.table_calls()) == ([], [])
+        assert rig.reconcile()["created"]["table"] == 3, "the lock is free"
+
+
+def test_a_daemon_that_has_synced_waits_for_the_mend(rig: Desk) -> None:
+    """A table that is renamed while it runs is said once, and synced again when it has its name back."""
+    with running(rig, **EVERY) as process:
+        wait_for(lambda: passes(rig) >= 2, "passes", seconds=PATIENCE_SECONDS)
+        rig.airtable.rename_field(TABLE, "Status", "Otherwise")
+        further_passes(rig, 4)
+        rig.airtable.rename_field(TABLE, "Otherwise", "Status")
+        further_passes(rig, 2)
+        err = ended(process)
+    assert err.count("“Otherwise”") == 1
+    assert "completed again" in err
+    at_rest(rig)
