@@ -599,8 +599,11 @@ class _Planner:
         if not view.quiet_seconds:
             return False
         typed = index < len(view.ground.typed) and view.ground.typed[index]
-        if not typed and not self.pipeline_changed(link, row, index):
-            return False
+        return (typed or self.pipeline_changed(link, row, index)) and self.edited_lately(row, index)
+
+    def edited_lately(self, row: Record, index: int) -> bool:
+        """Whether a cell was edited less than `quiet_seconds` ago; asks where nobody knows yet."""
+        view = self.view
         instant = round(view.now - view.quiet_seconds, 3)
         clock = row.clocks[index] if index < len(row.clocks) else None
         if clock is not None:
@@ -748,6 +751,11 @@ class _Planner:
         view = self.view
         if not self.filled(row):
             return
+        if view.new_deals and view.quiet_seconds and self.half_typed(row):
+            sentence = "It was edited a moment ago; it waits until that rests."
+            self.find(Trouble.TYPING, "", row.id, sentence, False, row.title)
+            self.plan.rows_without_id += 1
+            return
         new = read_row(view.ground, row) if view.new_deals and row.id not in view.making else None
         if isinstance(new, NewDeal) and new.twin(view.ground) in view.making.values():
             new = None
@@ -767,6 +775,13 @@ class _Planner:
         elif view.new_deals:
             self.find(Trouble.UNSETTLED, "", row.id, ITS_MAKING, False, row.title)
         self.plan.rows_without_id += 1
+
+    def half_typed(self, row: Record) -> bool:
+        """Whether somebody is typing into a row that has no deal yet: it is neither made nor told what it lacks."""
+        ground = self.view.ground
+        cells = [at for at, codec in enumerate(ground.codecs) if ground.typed[at] and not codec.is_blank(row.raw[at])]
+        lately = [self.edited_lately(row, at) for at in cells]  # all of them: all questions are asked at once
+        return any(lately)
 
     def filled(self, row: Record) -> bool:
         """Whether a row is not wholly blank (a blank one is ignored, SPEC §5); a Pipeline alone counts, too."""

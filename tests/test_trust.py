@@ -14,9 +14,9 @@ from syncd.model import LinkState, Side
 from syncd.plan import Trouble
 from syncd.policy import DealDeleted, Limits, Policy, RowDeleted
 from syncd.reconcile import PassResult, look, open_pair
-from syncd.sides import Refused
+from syncd.sides import Column, Refused
 from syncd.store import FILE_NAME, Store
-from tests.memory import COLUMNS, NO_LIMITS, SALES, CountedStore, Crash, World
+from tests.memory import COLUMNS, NO_LIMITS, SALES, CountedStore, Crash, World, field_of
 
 A, B, C = "dealAAA1", "dealBBB2", "dealCCC3"
 
@@ -803,3 +803,101 @@ def test_an_old_state_under_a_former_name_is_not_taken_over(tmp_path: Path) -> N
     assert (store.count_links(), world.store.count_links()) == (1, 1)
     world.store = store  # type: ignore[assignment]
     world.agree(A)
+
+
+# --- rows that become deals, and the guards --------------------------------------------------------------------------
+
+PEOPLE_FIELDS = tuple(field_of(name) for name in ("name", "stage", "status", "value", "owner", "email", "phone"))
+
+
+def people(tmp_path: Path, *known: str) -> World:
+    """A table with columns for the contact, and deals that are agreed on."""
+    world = World(tmp_path, PEOPLE_FIELDS)
+    for name in ("email", "phone"):
+        world.table.columns[name] = Column(f"fld{name}", name.capitalize(), "text")
+    return world.filled(*known) if known else world
+
+
+def lead(world: World, row: str, **cells: str) -> None:
+    """A person types a new row."""
+    world.table.put(row, None, **{"name": f"Lead {row}", "email": f"{row}@example.com", "pipeline": "Sales", **cells})
+
+
+def test_many_new_deals_at_once_are_held(tmp_path: Path) -> None:
+    world = people(tmp_path, *deals(50))
+    for number in range(21):
+        lead(world, f"new{number:02d}")
+    result = world.run()
+    assert (result.code, result.as_json()["held"], len(world.crm.deals)) == (3, 21, 50)
+    assert "21 new deals would be made in HighLevel at once" in held_sentences(result)[0]
+    world.store.answer_held(held(world)[0], "approved")
+    lead(world, "extra")
+    assert world.run().code == 0
+    assert len(world.crm.deals) == 72
+    rests(world)
+
+
+def held_sentences(result: PassResult) -> list[str]:
+    """What is said of what is held."""
+    return [f.sentence for f in result.findings if f.trouble is Trouble.HELD]
+
+
+def test_a_half_typed_row_makes_no_deal_and_is_told_nothing(tmp_path: Path) -> None:
+    world = people(tmp_path, A).choose(quiet_seconds=5.0)
+    world.table.put("new", None, name="Ja")
+    result = world.run(1)
+    assert (result.code, [f.trouble for f in result.findings]) == (0, [Trouble.TYPING])
+    assert world.writes() == (0, 0, 0)
+    world.table.put("new", None, name="Jane Roe", email="jane@example.com", pipeline="Sales")
+    world.run(2)
+    assert len(world.crm.deals) == 1
+    world.run(10)
+    assert len(world.crm.deals) == 2
+    assert {str(world.crm.now(deal)["name"]) for deal in world.crm.deals} == {f"Deal {A}", "Jane Roe"}  # type: ignore[index]
+
+
+def match(tmp_path: Path) -> World:
+    """A deal without a row and a row without an id that have one name."""
+    world = people(tmp_path, B)
+    world.deal(A)
+    lead(world, "mine", name=f"Deal {A}", stage="Qualified")
+    return world
+
+
+def test_a_match_waits_until_a_person_approves_it(tmp_path: Path) -> None:
+    world = match(tmp_path)
+    for _ in range(2):
+        result = world.run()
+        assert (result.code, result.matches, world.writes()) == (3, 1, (0, 0, 0))
+    assert result.as_json()["held"] == 0
+    world.store.answer_held(held(world)[0], "approved")
+    assert world.run().code == 0
+    assert world.table.rows["mine"].key == A
+    assert (len(world.crm.deals), len(world.table.rows)) == (2, 2)
+    assert world.run().code == 0
+    world.agree(A, B)
+    assert world.store.held() == []
+    rests(world)
+
+
+def test_a_match_that_is_refused_makes_both(tmp_path: Path) -> None:
+    world = match(tmp_path)
+    world.run()
+    world.store.answer_held(held(world)[0], "refused")
+    assert world.run().code == 0
+    assert (len(world.crm.deals), len(world.table.rows)) == (3, 3)
+    for _ in range(2):
+        assert world.run().code == 0
+    assert (len(world.crm.deals), len(world.table.rows)) == (3, 3)
+    assert [record.state for record in world.store.held()] == ["refused"]
+
+
+def test_an_approved_match_outlives_a_failed_write(tmp_path: Path) -> None:
+    world = match(tmp_path)
+    world.run()
+    world.store.answer_held(held(world)[0], "approved")
+    world.table.faults.down_on = frozenset({"write"})
+    assert world.run().code == 1
+    world.table.faults.down_on = frozenset()
+    assert world.run().code == 0
+    assert world.table.rows["mine"].key == A
