@@ -19,7 +19,9 @@ from statistics import median_low
 from typing import Final
 
 RESERVE_SHARE: Final = 0.05  # of the limit; the daemon leaves it alone
-LONGEST_SECONDS: Final = 3600.0  # a pass comes at least so often, until the budget is used up
+LONGEST_SECONDS: Final = (
+    3600.0  # for a day's sake a pass comes at least so often; a month must last, however long it takes
+)
 DAILY_CALLS: Final = 200_000  # HighLevel's, where its headers do not say otherwise (ghl.md §5)
 MONTHLY_CALLS: Final = {"free": 1_000, "team": 100_000}  # Airtable's plans; the others have no limit (airtable.md §1)
 FEWEST_PASSES: Final = 2  # before so many, what a pass costs is unknown: the first one fills the table
@@ -82,10 +84,11 @@ class Meter:
             return 0.0
         rest = self.span.end(now) - now
         if self.spent(calls):
-            return min(rest, LONGEST_SECONDS) if self.told else rest
+            return min(rest, LONGEST_SECONDS) if self.told and self.span is Span.DAY else rest
         if self.used < self.limit * self.span.far_share:
             return 0.0
-        return min(calls * rest / self.left, LONGEST_SECONDS)
+        even = calls * rest / self.left
+        return min(even, LONGEST_SECONDS) if self.span is Span.DAY else even
 
     def projected(self, now: float, calls: float, interval: float) -> int | None:
         """The calls of the whole period if passes of `calls` go on at this interval; None where that is unknown."""
