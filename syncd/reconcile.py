@@ -187,12 +187,15 @@ def names_first_met(pair: Pair, schema: TableSchema, *, keep: bool) -> dict[str,
     return {name: Names(met.get(column.id, {})) for name, column in schema.columns.items()}
 
 
-def label_text(vocabulary: Vocabulary) -> dict[str, str]:
-    """All names that rows show, by id: where this is unchanged no cell can have an old name."""
+def label_text(vocabulary: Vocabulary, schema: TableSchema) -> dict[str, str]:
+    """All names that rows show, by id, and the column that shows the pipelines': where this is unchanged no cell can
+    have an old name, or none at all.
+    """
     labels = {
         stage.id: f"{pipeline.name}/{stage.name}" for pipeline in vocabulary.pipelines for stage in pipeline.stages
     }
-    return {**labels, **{user.id: f"{user.name}/{user.email}" for user in vocabulary.users}}
+    column = {PIPELINE: schema.columns[PIPELINE].id} if PIPELINE in schema.columns else {}
+    return {**labels, **{user.id: f"{user.name}/{user.email}" for user in vocabulary.users}, **column}
 
 
 def make_ground(pair: Pair, fields: tuple[Field, ...], vocabulary: Vocabulary, schema: TableSchema,
@@ -313,7 +316,7 @@ def look(pair: Pair, opened: Opened, *, busy: frozenset[str] = frozenset()) -> L
 def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
     crm, table = sweep_both(pair)
     store, now = pair.store, pair.clock()
-    labels = label_text(opened.vocabulary)
+    labels = label_text(opened.vocabulary, opened.schema)
     offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}
     view = View(
         replace(opened.ground, offsets=offsets, clocks={}, unlisted=frozenset(store.fact("unlisted") or ())),
@@ -441,13 +444,15 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
     settle(work)  # a lost answer is looked up at once; what cannot be told yet stays open for the next pass
     renames = any(change.kind is ChangeKind.RENAME for update in plan.updates for change in update.changes)
     if plan.all_judged and not renames:
-        pair.store.set_fact("labels", label_text(seen.vocabulary))
+        pair.store.set_fact("labels", label_text(seen.vocabulary, seen.schema))
     result.links = pair.store.count_links() if plan.links or plan.new_rows or plan.forget else len(seen.view.links)
 
 
 def remember(pair: Pair, seen: Look) -> None:
     """Stores what the plan only remembers: agreements, stamps, states. One transaction, before anything is written."""
     plan, store = seen.plan, pair.store
+    if seen.view.renamed:
+        store.set_fact("labels", None)  # until all rows show these: names that go back meanwhile are new names, too
     if plan.unread or store.fact("unread"):
         store.set_fact("unread", plan.unread)
     if plan.unlisted or store.fact("unlisted"):
