@@ -150,11 +150,11 @@ def flood(head: bytes, part: bytes) -> Callable[[socket.socket], None]:
 def test_whatever_drips_without_end_is_over_at_the_deadline(head: bytes, part: bytes) -> None:
     """A simulated clock: each look at it is a second later. The total counts, however often something comes."""
     clock = Ticking()
-    with raw_server(flood(head, part)) as url, plain(url, monotonic=clock, deadline_seconds=60.0) as http:
+    with raw_server(flood(head, part)) as url, plain(url, monotonic=clock, deadline_seconds=12.0) as http:
         with pytest.raises(NoAnswer):
             http.request("PUT", "/x", retry=Retry.WRITE)
         assert http.calls == 1
-    assert clock.now < 200
+    assert clock.now < 60
 
 
 # --- elsewhere -------------------------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ def test_a_retry_after_of_nonsense_rests_as_long_as_is_sane() -> None:
     """Never nothing, never longer than the longest rest: a longer one ends the pass with a sentence."""
     kinds = set()
 
-    @settings(derandomize=True, deadline=None, max_examples=150, database=None)
+    @settings(derandomize=True, deadline=None, max_examples=80, database=None)
     @given(Dates)
     def check(header: str) -> None:
         for hook, least in ((None, 1.0), (on_429, REST_SECONDS)):
@@ -274,7 +274,6 @@ def test_a_retry_after_of_nonsense_rests_as_long_as_is_sane() -> None:
             kinds.add(type(error))
 
     for header in NONSENSE:
-        check = settings()(check) if False else check
         seconds, error = rested(header)
         assert 1.0 <= seconds <= LONGEST_REST_SECONDS or isinstance(error, RateLimited), header
     check()
@@ -284,7 +283,7 @@ def test_a_retry_after_of_nonsense_rests_as_long_as_is_sane() -> None:
 def test_a_date_of_nonsense_says_nothing_of_the_clock() -> None:
     """It never raises, the offset is always finite, and one true date after it brings the true offset back."""
 
-    @settings(derandomize=True, deadline=None, max_examples=200, database=None)
+    @settings(derandomize=True, deadline=None, max_examples=100, database=None)
     @given(st.lists(Dates, max_size=5))
     def check(headers: list[str]) -> None:
         offset = ClockOffset()
@@ -310,7 +309,7 @@ def test_passes_live_with_headers_of_nonsense() -> None:
     within a bounded time of the simulated clock, and never raises."""
     outcomes = set()
 
-    @settings(derandomize=True, deadline=None, max_examples=25, database=None)
+    @settings(derandomize=True, deadline=None, max_examples=15, database=None)
     @given(st.dictionaries(st.sampled_from(LIMITS), Dates, min_size=1))
     def check(headers: dict[str, str]) -> None:
         sent = {name: value.encode("utf-8").decode("latin-1") for name, value in headers.items() if value.isprintable()}
@@ -328,7 +327,7 @@ def test_passes_live_with_headers_of_nonsense() -> None:
             bench.crm_wire.spoil = bench.table_wire.spoil = spoil
             before = bench.clock.now
             result = passes.run()
-            assert bench.clock.now - before < 3_600
+            assert bench.clock.now - before < 7_200
             outcomes.add(bool(result.error))
             bench.forget()
             assert passes.run().error == ""
