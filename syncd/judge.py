@@ -120,8 +120,13 @@ def same_raw(codec: Codec, side: Side, now: Raw, planned: Raw, known: Value) -> 
 
 def unchanged(codec: Codec, stored: Raw, now: Raw) -> bool:
     """Whether a cell is as it was when its value was agreed. An option that our own write made was stored by its label,
-    before its id was known."""
-    return now == stored or (now is not None and cell_labels(codec, now) == stored)
+    before its id was known; of a stage's two cells maybe only one."""
+    if now == stored:
+        return True
+    labels = cell_labels(codec, now)
+    if isinstance(now, list) and isinstance(stored, list) and isinstance(labels, list) and len(now) == len(stored):
+        return all(old in (cell, label) for old, cell, label in zip(stored, now, labels, strict=True))
+    return now is not None and labels == stored
 
 
 def option_gone(codec: Codec, stored: Raw, now: Raw) -> bool:

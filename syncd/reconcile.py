@@ -252,12 +252,15 @@ def names_first_met(pair: Pair, schema: TableSchema, *, keep: bool) -> dict[str,
     return {name: Names(met.get(column.id, {})) for name, column in schema.columns.items()}
 
 
-def label_text(vocabulary: Vocabulary) -> dict[str, str]:
-    """All names that rows show, by id: where this is unchanged no cell can have an old name."""
+def label_text(vocabulary: Vocabulary, schema: TableSchema) -> dict[str, str]:
+    """All names that rows show, by id, and the column that shows the pipelines': where this is unchanged no cell can
+    have an old name, or none at all.
+    """
     labels = {
         stage.id: f"{pipeline.name}/{stage.name}" for pipeline in vocabulary.pipelines for stage in pipeline.stages
     }
-    return {**labels, **{user.id: f"{user.name}/{user.email}" for user in vocabulary.users}}
+    column = {PIPELINE: schema.columns[PIPELINE].id} if PIPELINE in schema.columns else {}
+    return {**labels, **{user.id: f"{user.name}/{user.email}" for user in vocabulary.users}, **column}
 
 
 def make_ground(pair: Pair, fields: tuple[Field, ...], vocabulary: Vocabulary, schema: TableSchema,
@@ -428,7 +431,7 @@ def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
     crm, table = sweep_both(pair)
     store, now = pair.store, pair.clock()
     anew = bool(opened.held) or not generation.is_current(store)  # then no link counts, and nothing said before
-    labels, answers = label_text(opened.vocabulary), store.held()
+    labels, answers = label_text(opened.vocabulary, opened.schema), store.held()
     offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}
     view = View(
         replace(opened.ground, offsets=offsets, clocks={}, unlisted=frozenset(store.fact("unlisted") or ())),
@@ -655,7 +658,7 @@ def carry_out(pair: Pair, work: Work, seen: Look) -> None:
     settle_new_deals(work, pair.read_lag_seconds)
     renames = any(change.kind is ChangeKind.RENAME for update in plan.updates for change in update.changes)
     if plan.all_judged and not renames and not seen.held:
-        pair.store.set_fact("labels", label_text(seen.vocabulary))
+        pair.store.set_fact("labels", label_text(seen.vocabulary, seen.schema))
 
 
 def about_rows(view: View, plan: Plan) -> dict[str, tuple[str, str]]:
@@ -673,6 +676,8 @@ def about_rows(view: View, plan: Plan) -> dict[str, tuple[str, str]]:
 def remember(pair: Pair, seen: Look) -> None:
     """Stores what the plan only remembers: agreements, stamps, states. One transaction, before anything is written."""
     plan, store = seen.plan, pair.store
+    if seen.view.renamed:
+        store.set_fact("labels", None)  # until all rows show these: names that go back meanwhile are new names, too
     if plan.unread or store.fact("unread"):
         store.set_fact("unread", plan.unread)
     if plan.unlisted or store.fact("unlisted"):

@@ -75,7 +75,8 @@ class Wire(httpx.BaseTransport):
         spoilt = self.spoil(exchange)
         self.log.append(exchange if spoilt is None else Exchange(request.method, path, query, body, spoilt))
         last = self.log[-1].answer
-        return httpx.Response(last.status, headers=last.headers, stream=httpx.ByteStream(last.content))
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in last.headers.items()]
+        return httpx.Response(last.status, headers=headers, stream=httpx.ByteStream(last.content))
 
 
 class Clock:

@@ -298,3 +298,54 @@ def test_a_pipeline_column_out_of_sight_for_a_pass_moves_no_deal_back() -> None:
         assert (story.bench.airtable.writes, story.bench.highlevel.triggers) == ([], [])
     finally:
         story.close()
+
+
+def test_a_row_made_without_the_pipeline_column_gets_its_pipeline_when_there_is_one() -> None:
+    """The column is made, or seen again, later: the blank cells are filled, and nothing else is written."""
+    story = Story()
+    try:
+        story.bench.highlevel.person_restore(story.ids[5])
+        story.bench.forget()
+        one_answer(story, False, 0, without_pipeline)
+        assert story.passes.run().tally.created[Side.TABLE] == 1
+        assert "Pipeline" not in story.bench.rows()[story.ids[5]]
+        for wire in (story.bench.crm_wire, story.bench.table_wire):
+            wire.spoil = plain
+        story.bench.airtable.writes.clear()
+        assert story.passes.run().code == 0
+        assert story.bench.rows()[story.ids[5]]["Pipeline"] == "Sales"
+        assert len(story.bench.airtable.writes) == 1
+        assert [one for one in story.bench.crm_wire.log if one.method == "PUT"] == []
+    finally:
+        story.close()
+
+
+@pytest.mark.parametrize("renamed", [("owner",), ("stage",), ("owner", "stage")], ids=str)
+def test_a_name_that_was_another_for_one_pass_is_given_back(renamed: tuple[str, ...]) -> None:
+    """An owner, a stage or both are called otherwise in the answers of one pass, as after a rename that is undone."""
+    story = Story()
+    try:
+        owner = str(story.bench.highlevel.users[0]["name"])
+        new = {"owner": (owner, "Somebody"), "stage": ("New Lead", "Newest")}
+
+        def spoil(exchange: Exchange) -> Sent:
+            content = exchange.answer.content
+            for what in renamed:
+                content = content.replace(new[what][0].encode(), new[what][1].encode())
+            return replace(exchange.answer, content=content)
+
+        def shown() -> set[str]:
+            return {row[column] for row in story.bench.rows().values() for column in ("Owner", "Stage")}
+
+        story.bench.crm_wire.spoil = spoil
+        assert story.passes.run().code == 0
+        assert {new[what][1] for what in renamed} <= shown()
+        story.bench.forget()
+        assert story.passes.run().code == 0
+        assert story.bench.highlevel.triggers == []
+        assert shown() <= {"New Lead", *(one["name"] for one in story.bench.highlevel.users)}
+        story.bench.forget()
+        assert story.passes.run().code == 0
+        assert (story.bench.airtable.writes, story.bench.highlevel.triggers) == ([], [])
+    finally:
+        story.close()
