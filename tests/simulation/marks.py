@@ -1,0 +1,146 @@
+"""Which transitions a run went through (the vacuity gate), and P10 on the way: plans are made again and in another order.
+
+To ask for another transition: count it somewhere (`marks[...] += 1`) and add its name to `REQUIRED`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from unittest.mock import patch
+
+import syncd.carry
+import syncd.plan
+import syncd.reconcile
+from syncd.plan import Plan, View
+from tests.simulation.ghost import Broken
+
+if TYPE_CHECKING:
+    from tests.simulation.run import Simulation
+
+Thing = TypeVar("Thing")
+
+REQUIRED: Final = (
+    "add deal",
+)
+
+
+@contextmanager
+def listening(simulation: Simulation) -> Iterator[None]:
+    """Counts what the engine decides while a seed runs."""
+    with ExitStack() as stack:
+        for module, name, around in (
+            (syncd.reconcile, "make_plan", planned),
+            (syncd.reconcile, "settle", settled),
+            (syncd.plan, "judge", judged),
+            (syncd.carry, "recheck", rechecked),
+            (syncd.carry, "with_agreed", adopted),
+        ):
+            stack.enter_context(patch.object(module, name, around(simulation, getattr(module, name))))
+        yield
+
+
+def planned(simulation: Simulation, real: Callable[[View], Plan]) -> Callable[[View], Plan]:
+    """P10: the same view gives the same plan, in whatever order its records stand."""
+
+    def make_plan(view: View) -> Plan:
+        plan = real(view)
+        simulation.marks["plan"] += 1
+        if simulation.knobs.replans:
+            if real(view) != plan:
+                raise Broken("P10", "the same view gave another plan")
+            mirrored = replace(view, links=backwards(view.links), crm=backwards(view.crm), table=backwards(view.table))
+            if sorted_plan(real(mirrored)) != sorted_plan(plan):
+                raise Broken("P10", "the same records in another order gave another plan")
+            simulation.marks["planned again"] += 1
+        return plan
+
+    return make_plan
+
+
+def backwards(records: Mapping[str, Thing]) -> dict[str, Thing]:
+    """The same in another order."""
+    return dict(reversed(list(records.items())))
+
+
+def sorted_plan(plan: Plan) -> tuple[object, ...]:
+    """A plan without the order of its parts."""
+
+    def ordered(things: Sequence[Any]) -> list[str]:
+        return sorted(map(repr, things))
+
+    return (
+        ordered(plan.updates),
+        ordered(plan.new_rows),
+        sorted(plan.messages.items()),
+        ordered(plan.links),
+        sorted(plan.forget),
+        sorted(plan.absent_keys),
+        ordered(plan.findings),
+        (sorted(plan.needs.crm), sorted(plan.needs.table), ordered(list(plan.needs.questions)), plan.needs.vocabulary),
+    )
+
+
+def settled(simulation: Simulation, real: Callable[..., Any]) -> Callable[..., Any]:
+    """How open intents end."""
+
+    def settle(work: Any) -> Any:
+        store = simulation.world.sim_store
+        before = [write.id for write in store.open_writes()]
+        left = real(work)
+        if before:
+            marks = ",".join("?" * len(before))
+            for side, action, state in store.connection.execute(
+                f"SELECT side, action, state FROM writes WHERE id IN ({marks})", before  # noqa: S608
+            ):
+                simulation.marks[f"settled {side} {action}: {state}"] += 1
+        return left
+
+    return settle
+
+
+def judged(simulation: Simulation, real: Callable[..., Any]) -> Callable[..., Any]:
+    """What is decided for each field."""
+
+    def judge(*given: Any, **named: Any) -> Any:
+        verdict = real(*given, **named)
+        simulation.marks[f"decided {verdict.kind.value}"] += 1
+        return verdict
+
+    return judge
+
+
+def rechecked(simulation: Simulation, real: Callable[..., Any]) -> Callable[..., Any]:
+    """What the second look says."""
+
+    def recheck(work: Any, update: Any, *given: Any) -> Any:
+        simulation.looking = True
+        ready = real(work, update, *given)
+        simulation.looking = False
+        kept = len(ready.update.changes) if ready is not None else 0
+        if kept < len(update.changes):
+            simulation.marks["second look: held or adopted"] += 1
+        return ready
+
+    return recheck
+
+
+def adopted(simulation: Simulation, real: Callable[..., Any]) -> Callable[..., Any]:
+    """Whether the second look finds the value there already."""
+
+    def with_agreed(work: Any, link: Any, changes: Any) -> Any:
+        if simulation.looking:
+            simulation.marks["second look: adopted"] += 1
+        return real(work, link, changes)
+
+    return with_agreed
+
+
+def missing(marks: Mapping[str, int]) -> list[str]:
+    """Transitions that a run never went through."""
+    return [name for name in REQUIRED if not marks.get(name)]
+
+
+__all__ = ["REQUIRED", "listening", "missing"]
