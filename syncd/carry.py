@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -28,6 +28,7 @@ from syncd.sides import (
     RecordSide,
     Refused,
     SideDown,
+    Unread,
     WriteResult,
     Written,
 )
@@ -356,6 +357,13 @@ def returned_raw(codec: Codec, side: Side, change_new: Value, raw: Raw) -> Raw:
     return write_raw(codec, side, change_new)
 
 
+def _holds(codec: Codec, cell: Raw, value: Value) -> bool:
+    """Whether a cell holds `value`, or the form into which the server puts it."""
+    reading = read_raw(codec, Side.TABLE, cell, value)
+    both = isinstance(reading, str) and isinstance(value, str)
+    return reading == value or (both and _normalised(codec, str(value), str(reading)))
+
+
 def _normalised(codec: Codec, sent: str, returned: str) -> bool:
     """Whether `returned` is `sent` as a server may tidy it: other case, cut off, or with fewer decimals."""
     if isinstance(codec, MoneyCodec):
@@ -517,10 +525,13 @@ def _row_link(
     stamp: float | None,
     values: Mapping[int, tuple[Value, Raw]],
     record: Record,
+    differs: Collection[int] = (),
 ) -> Link:
-    """The link of a row that now exists; its shadow is what was written."""
+    """The link of a row that now exists; its shadow is what was written, but for fields in which it `differs`."""
     agreed = {}
     for index, name in enumerate(work.names):
+        if index in differs:
+            continue
         codec = work.ground.codecs[index]
         value, crm_raw = values.get(index, (None, None))
         raw = record.raw[index]
@@ -597,6 +608,8 @@ def _target_id(write: Write) -> str:
 
 def _settle_message(work: Work, write: Write, found: ReadResult) -> bool:
     """A Sync cell is derived anew by every plan: which text stands there is all that has to be known."""
+    if isinstance(found, Unread):
+        return False
     with work.store.tx():
         if isinstance(found, Record) and found.message is not None:
             work.store.put_messages({write.row: found.message})
@@ -613,10 +626,16 @@ def _settle_create(work: Work, write: Write) -> bool:
         with work.store.tx():
             work.store.end(write.id, work.clock(), "not_done" if not found else "taken")
         return True
-    values = {
+    written = {
         work.names.index(line.field): (line.new, line.source_raw) for line in write.changes if line.field in work.names
     }
-    _acknowledge_rows(work, [(write.id, _row_link(work, write.deal, write.title, None, values, found[0]))])
+    # Whoever made this row: only what it holds as written is agreed on, the rest is decided by the edit times.
+    values = {
+        index: one for index, one in written.items() if _holds(work.ground.codecs[index], found[0].raw[index], one[0])
+    }
+    differs = written.keys() - values.keys()
+    link = _row_link(work, write.deal, write.title, None, values, found[0], differs)
+    _acknowledge_rows(work, [(write.id, link)])
     return True
 
 

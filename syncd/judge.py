@@ -214,6 +214,8 @@ def judge(
     # A stage is looked up in the pipeline that the person saw: the agreed one, else the deal's.
     known = agreed.value if agreed is not None else (x if isinstance(x, str) else None)
     y, problem = _table_value(ground, index, table, agreed, known)
+    if problem is not None and isinstance(x, str) and x != known:
+        y, problem = _table_value(ground, index, table, agreed, x)  # or in the one where the deal is now (SPEC §3.8)
     edited = y is not shadow and y != shadow
     direction = ground.fields[index].direction
     if problem is not None and direction is Direction.TO_TABLE and crm is not None and x is not UNKNOWN:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from syncd.carry import SOURCE_AGE_SECONDS
@@ -19,6 +20,7 @@ from syncd.values import Problem, folded, label_of
 from tests.memory import LoggedWrite
 from tests.simulation.ghost import ENGINE, NOBODY, PERSON, Broken, Ghost, Held
 from tests.simulation.knobs import SKEW_SECONDS
+from tests.simulation.sides import tidied
 from tests.simulation.store import Intent
 
 TIE_SECONDS: Final = 1.0 + SKEW_SECONDS
@@ -47,7 +49,9 @@ class Checks:
         for name, (old, new) in entry.changes.items():
             if name in ("sync", "id"):
                 self.marks[f"write {side.value} {name}"] += 1
-                if (old or "") == (new or ""):
+                if name == "id" and self.key_typed(entry.id):
+                    self.marks["key typed within the window"] += 1
+                elif (old or "") == (new or ""):
                     raise Broken("P3", f"{entry.id}: {name} was written and already held “{new}”")
         for name in entry.changes:
             if name not in ("sync", "id"):
@@ -71,7 +75,7 @@ class Checks:
     def settle_meaning(self, side: Side, record: str, line: ChangeLine, before: Held | None) -> None:
         """What the engine wrote means what the engine meant, also where a stage was renamed since it read the names."""
         ghost = self.ghost
-        ghost.effects[side, record, line.field] = ghost.tick
+        ghost.effects[side, record, line.field] = (ghost.tick, line.new)
         ghost.note(side, record, line.field, line.new)
         held = ghost.held[side][record]
         now = held[line.field]
@@ -85,7 +89,7 @@ class Checks:
         """P1, P2, P3 for one field."""
         side, record = entry.side, entry.id
         self.marks[f"write {side.value} {line.kind}"] += 1
-        window = self.in_window(side, record, before)
+        window = self.in_window(side, record, before) or (entry.verb == "create" and self.key_came(record))
         self.no_invention(side, intent, line, before)
         if window:
             self.ghost.windows.add((side, record, line.field))
@@ -104,6 +108,18 @@ class Checks:
             return False
         between = ghost.calls[sight.call :]
         return sight.number == ghost.number and all(who is side and verb != "sweep" for who, verb in between)
+
+    def key_typed(self, row: str) -> bool:
+        """Whether a person gave this row its key after the engine's last look at it."""
+        _, by, tick = self.ghost.keyed.get(row, ("", "", 0))
+        sights = [self.ghost.swept.get((Side.TABLE, row)), self.ghost.sights.get((Side.TABLE, row))]
+        return by == PERSON and not any(sight is not None and sight.tick >= tick for sight in sights)
+
+    def key_came(self, row: str) -> bool:
+        """Likewise, since the engine last asked which rows there are."""
+        _, by, tick = self.ghost.keyed.get(row, ("", "", 0))
+        sight = self.ghost.swept.get((Side.TABLE, row))
+        return by == PERSON and (sight is None or sight.tick < tick)
 
     def no_invention(self, side: Side, intent: Intent, line: ChangeLine, before: Held | None) -> None:
         """P1: the source held this value when the engine last read it, by id and not long ago (SPEC §3.1)."""
@@ -127,10 +143,19 @@ class Checks:
         held = sight.held[line.field]
         meant = {held.value} if not isinstance(held.value, Problem) else set()
         if side is Side.CRM and line.field in ("stage", "status", "owner"):
-            fresh = ghost.codec(line.field).from_table(held.raw, ghost.known_stage(intent.deal))
-            meant |= set() if isinstance(fresh, Problem) else {fresh}
+            meant |= self.readings(intent.deal, line.field, held.raw)
+        if held.value == self.form(side.other, line.field, line.new):
+            return  # what was agreed on, in the form into which this server puts it (H49)
         if line.new not in meant:
             raise Broken("P1", f"{story}, but {source} held {held.value!r} when it was read")
+
+    def readings(self, deal: str, name: str, cell: Raw) -> set[Value]:
+        """What a cell can mean now: a stage in the pipeline that was agreed on, or where the deal is (SPEC §3.8)."""
+        ghost, codec = self.ghost, self.ghost.codec(name)
+        deal_now = ghost.held[Side.CRM].get(deal, {}).get("stage")
+        known = [ghost.known_stage(deal), deal_now.value if deal_now is not None else None]
+        found = [codec.from_table(cell, one) for one in known if not isinstance(one, Problem)]
+        return {one for one in found if not isinstance(one, Problem)}
 
     def no_spurious_write(self, side: Side, record: str, line: ChangeLine, before: Held | None) -> None:
         """P3: the write changes what the target means. New names and filled gaps change what it shows."""
@@ -165,17 +190,19 @@ class Checks:
         blank = before.raw in (None, "") or ghost.codec(line.field).has_gap(before.raw)
         if side is Side.TABLE and blank and (line.kind == ChangeKind.FILL or line.field in NEVER_BLANK):
             return  # SPEC §5: a blank stage, status or name is filled again
-        if line.kind == ChangeKind.CONFLICT and line.old == before.value:
+        chosen = side is Side.TABLE and line.field in ("stage", "status", "owner")
+        meant = {before.value, *(self.readings(intent.deal, line.field, before.raw) if chosen else ())}
+        if line.kind == ChangeKind.CONFLICT and line.old in meant:
             self.marks["conflict logged"] += 1
             return
         shadow = ghost.shadow.get(intent.deal, {})
-        if line.field in shadow and shadow[line.field] == before.value:
+        if line.field in shadow and self.is_shadow(side, line.field, shadow[line.field], before):
             # Values decide what changed (SPEC §2): one that was typed away and back again between two looks is as it
             # was. Typed again after our own write it is a person's later edit (§3.3).
-            ours = ghost.effects.get((side, record, line.field), -1)
-            if not ghost.agreed_at[intent.deal, line.field] < ours < before.tick:
+            ours, value = ghost.effects.get((side, record, line.field), (-1, before.value))
+            if value == before.value or not ghost.agreed_at[intent.deal, line.field] < ours < before.tick:
                 return
-            if self.same_second(side, record, line, before):
+            if self.kept_old(side, intent):
                 return
             raise Broken("P2", f"{record}: {line.field} {before.value!r} was typed again after our write, and is gone")
         direction = next(f.direction for f in ghost.fields if f.name == line.field)
@@ -185,10 +212,24 @@ class Checks:
         told = f"both never held it (shadow {shadow.get(line.field)!r})"
         raise Broken("P2", f"{record}: a person's {line.field} {before.value!r} became {line.new!r} ({line.kind}), {told}")
 
-    def same_second(self, side: Side, record: str, line: ChangeLine, before: Held) -> bool:
-        """Airtable's clock shows whole seconds: the old value typed again within the second of a write whose answer was
-        lost cannot be told from one that was never overwritten (carry._edited_since)."""
-        self.marks["retyped within the second"] += 1
+    def is_shadow(self, side: Side, name: str, shadow: Value, before: Held) -> bool:
+        """Whether this is what both had agreed on, or the form into which the server puts that (H49)."""
+        return before.value in (shadow, self.form(side, name, shadow))
+
+    def form(self, side: Side, name: str, value: Value) -> Value | Problem:
+        """What a server makes of a value that is written to it."""
+        knobs, codec = self.ghost.crm.knobs, self.ghost.codec(name)
+        if side is Side.CRM:
+            return codec.from_crm(tidied(knobs.tidy_crm, name, codec.to_crm(value)))
+        return codec.from_table(tidied(knobs.tidy_table, name, codec.to_table(value)), value)
+
+    def kept_old(self, side: Side, intent: Intent) -> bool:
+        """A value set back before the answer to our write was read looks like a server that threw the write away
+        (H20): it is tried again after a pause."""
+        for write in self.ghost.store.history(deal=intent.deal, limit=10):
+            if write.side is side and "took the write but kept" in write.note:
+                self.marks["set back within the write"] += 1
+                return True
         return False
 
     def later_wins(self, side: Side, record: str, intent: Intent, line: ChangeLine, loser: Held) -> None:
@@ -271,6 +312,7 @@ class Checks:
                 return  # nothing was written into this cell of a new row, and nothing stands there
             if name == "stage" and cell is not None and ghost.codec(name).from_table(cell, value) == value:
                 self.marks["stage of the same name in another pipeline"] += 1
+                ghost.held[side][record][name] = replace(ghost.held[side][record][name], value=value)
                 return  # SPEC §3.8: without a Pipeline cell a stage is looked up in the deal's own pipeline
             if first and side is Side.TABLE and not ghost.alive(Side.TABLE, row):
                 return
@@ -286,10 +328,13 @@ class Checks:
 
 
 def shows(ghost: Ghost, row: str, name: str, value: Value) -> bool:
-    """Whether a cell shows the present name of a choice."""
+    """Whether a cell shows the present name of a choice; an option that a person renamed keeps its meaning (SPEC §1)."""
     codec, raw = ghost.codec(name), ghost.cell(row, name)
     want = codec.to_table(value)
     wanted, cells = (want, raw) if isinstance(want, list) and isinstance(raw, list) else ([want], [raw])
     columns = ("pipeline", "stage") if name == "stage" else (name,)
-    shown = [label_of(cell, ghost.table.columns.get(column)) for cell, column in zip(cells, columns, strict=True)]
-    return all(w is None or folded(w) == folded(s) for w, s in zip(wanted, shown, strict=True))
+    for name_wanted, cell, column in zip(wanted, cells, columns, strict=True):
+        labels = {folded(label_of(cell, ghost.table.columns.get(column))), folded(ghost.first_met(column, cell))}
+        if name_wanted is not None and folded(name_wanted) not in labels:
+            return False
+    return True

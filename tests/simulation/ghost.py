@@ -70,12 +70,12 @@ class Ghost:
     ever: dict[tuple[Side, str, str], set[Value]] = field(default_factory=dict)
     raws: dict[tuple[Side, str, str], list[Raw]] = field(default_factory=dict)
     sights: dict[tuple[Side, str], Sight] = field(default_factory=dict)  # the last one by id
-    swept: dict[tuple[Side, str], Sight] = field(default_factory=dict)  # the last one of any kind
+    swept: dict[tuple[Side, str], Sight] = field(default_factory=dict)  # the last one in a list
     keyed: dict[str, tuple[str, str, int]] = field(default_factory=dict)  # row -> (key, by whom, tick)
     shadow: dict[str, dict[str, Value]] = field(default_factory=dict)
     agreed_at: dict[tuple[str, str], int] = field(default_factory=dict)
     seen: dict[str, float] = field(default_factory=dict)
-    effects: dict[tuple[Side, str, str], int] = field(default_factory=dict)  # tick of the engine's last write
+    effects: dict[tuple[Side, str, str], tuple[int, Value]] = field(default_factory=dict)  # the engine's last write
     windows: set[tuple[Side, str, str]] = field(default_factory=set)
     made: dict[str, str] = field(default_factory=dict)  # row -> the deal for which the engine made it
     dropped: dict[Side, set[str]] = field(default_factory=lambda: {Side.CRM: set(), Side.TABLE: set()})
@@ -104,6 +104,12 @@ class Ghost:
         if self.table.options_made:
             self._options = self.store.fact("options")
 
+    def first_met(self, column: str, raw: Raw) -> Raw:
+        """What an option was called when the engine first met it."""
+        options: Mapping[str, Mapping[str, str]] = self._options or {}  # type: ignore[assignment]
+        met = options.get(self.table.columns[column].id, {}) if column in self.table.columns else {}
+        return met.get(raw, raw) if isinstance(raw, str) else raw
+
     def cell(self, row: str, name: str) -> Raw:
         """A cell's raw value; both cells of a stage."""
         cells = self.table.rows[row].cells
@@ -122,7 +128,7 @@ class Ghost:
             return self.codec(name).from_crm(raw)
         deal = self.table.rows[record].key if record in self.table.rows else None
         link = self.store.link(deal) if deal and name in ("stage", "status", "owner") else None
-        agreed = link.agreed().get(name) if link is not None and link.row == record else None
+        agreed = link.agreed().get(name) if link is not None else None
         if agreed is not None and agreed.table == raw:
             return agreed.value
         return self.codec(name).from_table(raw, self.known_stage(deal))
@@ -179,13 +185,14 @@ class Ghost:
             for name, held in self.held[side].get(record, {}).items():
                 self.note(side, record, name, self.reading(side, record, name, held.raw))
 
-    def look(self, side: Side, records: Iterable[str], *, by_id: bool) -> None:
-        """The engine was shown these records."""
+    def look(self, side: Side, records: Iterable[str], *, by_id: bool = False, listed: bool = False) -> None:
+        """The engine was shown these records: by their ids, or because it asked which there are."""
         for record in records:
             held = self.held[side].get(record) if self.alive(side, record) else None
             key = self.table.rows[record].key if side is Side.TABLE and held is not None else None
             sight = Sight(self.tick, len(self.calls), self.number, self.crm.clock.now, by_id, held, key)
-            self.swept[side, record] = sight
+            if listed:
+                self.swept[side, record] = sight
             if by_id:
                 self.sights[side, record] = sight
 

@@ -68,6 +68,11 @@ def synced(world: SimWorld) -> list[Pipeline]:
     return [pipeline for pipeline in world.crm.vocabulary.pipelines if pipeline.synced]
 
 
+def existing(world: SimWorld) -> list[Raw]:
+    """Every stage as a deal holds it; HighLevel takes no other."""
+    return [[p.id, stage.id] for p in world.crm.vocabulary.pipelines for stage in p.stages]
+
+
 def cells(world: SimWorld, rng: Random, name: str) -> dict[str, Raw]:
     """What a person types into the cell, or the two cells, of a field."""
     if name == "stage":
@@ -124,7 +129,7 @@ class EditDeal:
         return None if raw is None and name in ("stage", "name", "status") else (deal, name, raw)
 
     def do(self, world: SimWorld, deal: str, name: str, raw: Raw) -> None:
-        if deal in live_deals(world):
+        if deal in live_deals(world) and (name != "stage" or raw in existing(world)):
             world.crm.put(deal, **{name: world.crm.faults.tidy(name, raw)})
             world.ghost.changed(Side.CRM, deal, PERSON)
 
@@ -217,6 +222,8 @@ class AddDeal:
     def do(self, world: SimWorld, deal: str, *given: Raw) -> None:
         values = dict(zip(map(str, given[::2]), given[1::2], strict=True))
         if deal not in world.crm.deals and values["stage"] and values["name"]:
+            if values["stage"] not in existing(world):
+                return
             world.deal(deal, **{name: world.crm.faults.tidy(name, raw) for name, raw in values.items()})
             world.ghost.changed(Side.CRM, deal, PERSON)
 
@@ -252,6 +259,8 @@ class RestoreDeal:
     def do(self, world: SimWorld, deal: str) -> None:
         if deal in world.crm.deals and deal not in live_deals(world):
             last = next(v.values for v in reversed(world.crm.deals[deal]) if v.values is not None)
+            if last.get("stage") not in existing(world):
+                last = {**last, "stage": existing(world)[0]}
             world.crm.put(deal, **last)
             world.ghost.changed(Side.CRM, deal, PERSON)
 
@@ -442,7 +451,7 @@ class AddStage:
 
     def draw(self, world: SimWorld, rng: Random) -> Arguments | None:
         number = world.serial()
-        return (rng.choice(synced(world)).id, f"s{number}", f"Stage {number}")
+        return (rng.choice(synced(world)).id, f"x{number}", f"Stage {number}")
 
     def do(self, world: SimWorld, pipeline: str, stage: str, name: str) -> None:
         for one in synced(world):

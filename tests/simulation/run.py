@@ -189,11 +189,11 @@ class Simulation:
             self.answer_lost = False
             return
         if verb == "page":
-            ghost.look(side, what, by_id=False)
+            ghost.look(side, what, listed=True)
         elif verb == "read":
             ghost.look(side, what, by_id=True)
         elif verb == "find":
-            ghost.look(side, [row for row, held in self.world.table.rows.items() if held.key in what], by_id=True)
+            ghost.look(side, [row for row, held in self.world.table.rows.items() if held.key in what], by_id=True, listed=True)
         elif verb == "schema" and side is Side.TABLE:
             ghost.options_met()
         elif verb in faults.WRITES:

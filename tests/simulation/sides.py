@@ -5,6 +5,7 @@ that is late by another time for every version, rows that a sweep leaves out, op
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from zlib import crc32
 
@@ -12,7 +13,7 @@ from syncd.fields import STATUSES
 from syncd.model import ABSENT, Raw, Record, Side, Stamp
 from syncd.sides import Question, ReadResult, Refused, Unread
 from syncd.values import text
-from tests.memory import COLUMNS, VOCABULARY, Clock, MemoryCrm, MemoryTable, Version
+from tests.memory import COLUMNS, VOCABULARY, Clock, MemoryCrm, MemoryTable, Row, Version
 from tests.simulation.knobs import Knobs
 
 PAGE = 2
@@ -176,6 +177,25 @@ class SimTable(MemoryTable):
         option = f"opt{column.id}{self.options_made}"
         self.columns[name] = replace(column, options={**column.options, option: str(raw)})
         return option
+
+    def put(self, row: str, key: str | None = None, /, **cells: Raw) -> None:
+        """As in memory.py; a cell that holds the same afterwards was not modified."""
+        with self._same_is_no_edit(self.rows.get(row)):
+            super().put(row, key, **cells)
+
+    def _set(self, row: Row, name: str, raw: Raw) -> None:
+        """Likewise."""
+        with self._same_is_no_edit(row):
+            super()._set(row, name, raw)
+
+    @contextmanager
+    def _same_is_no_edit(self, row: Row | None) -> Iterator[None]:
+        before, edited = (dict(row.cells), dict(row.edited)) if row is not None else ({}, {})
+        yield
+        if row is not None:
+            for column, cell in row.cells.items():
+                if before.get(column) == cell and column in edited:
+                    row.edited[column] = edited[column]
 
     def sweep(self) -> Iterator[Record]:
         """Rows page by page."""
