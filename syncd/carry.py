@@ -608,11 +608,11 @@ def _target_id(write: Write) -> str:
 
 def _settle_message(work: Work, write: Write, found: ReadResult) -> bool:
     """A Sync cell is derived anew by every plan: which text stands there is all that has to be known."""
-    if isinstance(found, Unread):
-        return False
     with work.store.tx():
         if isinstance(found, Record) and found.message is not None:
             work.store.put_messages({write.row: found.message})
+        elif isinstance(found, Unread):
+            work.store.forget_message(write.row)  # then what the next sweep shows counts
         work.store.end(write.id, work.clock(), "taken")
     return True
 

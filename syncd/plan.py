@@ -400,7 +400,8 @@ class _Planner:
             return
         if not stale:
             link = self.seen(link, deal)
-        quiet = same_row and not view.renamed and row.partner == link.deal
+        back = stored.state is not LinkState.BOTH  # stages may have been renamed while it was away
+        quiet = same_row and not view.renamed and not back and row.partner == link.deal
         if quiet and (stale or (print_of(pack(self.names, deal.raw)) == link.shadow.crm_print and not deal.lacks)):
             if view.messages.get(row.id, row.message):
                 self.say(row.id, "")

@@ -448,6 +448,9 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
 def remember(pair: Pair, seen: Look) -> None:
     """Stores what the plan only remembers: agreements, stamps, states. One transaction, before anything is written."""
     plan, store = seen.plan, pair.store
+    if seen.view.renamed and store.fact("labels"):
+        # Until every row was looked at, cells may show old names or new ones: no names count as those of before.
+        store.set_fact("labels", {})
     if plan.unread or store.fact("unread"):
         store.set_fact("unread", plan.unread)
     if plan.unlisted or store.fact("unlisted"):

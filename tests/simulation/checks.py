@@ -206,7 +206,8 @@ class Checks:
                 return
             raise Broken("P2", f"{record}: {line.field} {before.value!r} was typed again after our write, and is gone")
         direction = next(f.direction for f in ghost.fields if f.name == line.field)
-        if direction is Direction.TO_TABLE and side is Side.TABLE and shadow.get(line.field) != line.new:
+        changed = line.field not in shadow or shadow[line.field] != line.new
+        if direction is Direction.TO_TABLE and side is Side.TABLE and changed:
             self.marks["one-way column overwritten"] += 1
             return  # SPEC §5: it stays until the CRM's value changes
         told = f"both never held it (shadow {shadow.get(line.field)!r})"

@@ -78,6 +78,7 @@ class Ghost:
     effects: dict[tuple[Side, str, str], tuple[int, Value]] = field(default_factory=dict)  # the engine's last write
     windows: set[tuple[Side, str, str]] = field(default_factory=set)
     made: dict[str, str] = field(default_factory=dict)  # row -> the deal for which the engine made it
+    gone: dict[tuple[Side, str], dict[str, Held]] = field(default_factory=dict)  # as it was when it was deleted
     dropped: dict[Side, set[str]] = field(default_factory=lambda: {Side.CRM: set(), Side.TABLE: set()})
     _codecs: dict[str, Codec] = field(default_factory=dict)
     _codecs_for: tuple[object, ...] = ()
@@ -153,11 +154,14 @@ class Ghost:
     def changed(self, side: Side, record: str, by: str) -> None:
         """A record may have changed: whatever holds another raw value than before was put there by `by`."""
         if not self.alive(side, record):
-            self.held[side].pop(record, None)
+            if record in self.held[side]:
+                self.gone[side, record] = self.held[side].pop(record)
             self.dropped[side].add(record)
             self.keyed.pop(record, None)
             return
         old = self.held[side].get(record, {})
+        if side is Side.TABLE and not old:
+            old = self.gone.get((side, record), {})  # taken back from the bin: its cells were edited before
         fresh = dict(old)
         for name in (f.name for f in self.fields):
             raw, before = self.raw(side, record, name), old.get(name)

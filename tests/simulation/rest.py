@@ -103,7 +103,8 @@ class Rest:
                 raise Broken("P4", f"{row}: {name} {cell.raw!r} cannot be read, and nobody is told")
             self.marks["at rest: unknown choice"] += 1
             return
-        if direction is Direction.TO_TABLE and cell.by != ENGINE and fresh != value and self.told(row):
+        moved = ghost.keyed[row][1] == PERSON  # a person gave this row to the deal, with all that stood in it
+        if direction is Direction.TO_TABLE and (cell.by != ENGINE or moved) and fresh != value and self.told(row):
             self.marks["at rest: typed into a one-way column"] += 1
             return
         if fresh != value and not self.same_to_a_server(name, held, cell):

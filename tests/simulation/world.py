@@ -27,6 +27,7 @@ class SimWorld(World):
         self.crm.step = self.table.step = on_step
         self.crm.faults.refuse = lambda verb, record, changes: refusal(self.crm, verb, record, changes)
         self.table.faults.refuse = lambda verb, record, changes: refusal(self.table, verb, record, changes)
+        self.table.linked = self.is_linked
         self.stopping = False
         self.bin: dict[str, Row] = {}  # deleted rows, for whoever wants them back
         self.lost_keys: dict[str, str] = {}
@@ -36,6 +37,11 @@ class SimWorld(World):
         self.old_database: Any = None
         self.start()
         self.ghost = Ghost(self.crm, self.table, self.fields, self.sim_store)
+
+    def is_linked(self, row: str) -> bool:
+        """Whether the engine knows this row as that of the deal whose id it carries."""
+        link = self.sim_store.link(self.table.rows[row].key or "") if row in self.table.rows else None
+        return link is not None and link.row == row
 
     def serial(self) -> int:
         """A number that was not used before."""
