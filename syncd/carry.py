@@ -28,7 +28,6 @@ from syncd.sides import (
     RecordSide,
     Refused,
     SideDown,
-    Unread,
     WriteResult,
     Written,
 )
@@ -611,7 +610,7 @@ def _settle_message(work: Work, write: Write, found: ReadResult) -> bool:
     with work.store.tx():
         if isinstance(found, Record) and found.message is not None:
             work.store.put_messages({write.row: found.message})
-        elif isinstance(found, Unread):
+        else:
             work.store.forget_message(write.row)  # then what the next sweep shows counts
         work.store.end(write.id, work.clock(), "taken")
     return True

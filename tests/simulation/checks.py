@@ -45,6 +45,7 @@ class Checks:
         if entry.verb == "create":
             self.made_once(intent, entry.id)
             ghost.made[entry.id] = intent.deal
+            self.marks["row comes back"] += ghost.store.link(intent.deal) is not None
         lines = {line.field: line for line in intent.lines}
         for name, (old, new) in entry.changes.items():
             if name in ("sync", "id"):
@@ -150,11 +151,13 @@ class Checks:
             raise Broken("P1", f"{story}, but {source} held {held.value!r} when it was read")
 
     def readings(self, deal: str, name: str, cell: Raw) -> set[Value]:
-        """What a cell can mean now: a stage in the pipeline that was agreed on, or where the deal is (SPEC §3.8)."""
-        ghost, codec = self.ghost, self.ghost.codec(name)
+        """What a cell can mean now, or by the names that the engine has read: a stage in the pipeline that was agreed
+        on, or where the deal is (SPEC §3.8)."""
+        ghost = self.ghost
         deal_now = ghost.held[Side.CRM].get(deal, {}).get("stage")
         known = [ghost.known_stage(deal), deal_now.value if deal_now is not None else None]
-        found = [codec.from_table(cell, one) for one in known if not isinstance(one, Problem)]
+        codecs = (ghost.codec(name), ghost.codec_read(name))
+        found = [codec.from_table(cell, one) for codec in codecs for one in known if not isinstance(one, Problem)]
         return {one for one in found if not isinstance(one, Problem)}
 
     def no_spurious_write(self, side: Side, record: str, line: ChangeLine, before: Held | None) -> None:
@@ -266,7 +269,9 @@ class Checks:
             if by == ENGINE or known:
                 raise Broken("P7", f"{deal} has the row {other} and got {row} as well")
             self.marks["key typed before its row was made"] += 1
-        if link is not None and link.row != row and ghost.alive(Side.TABLE, link.row):
+        last = ghost.sights.get((Side.TABLE, link.row)) if link is not None else None
+        missed = last is not None and last.held is None and last.number == ghost.number  # a person took it back since
+        if link is not None and link.row != row and ghost.alive(Side.TABLE, link.row) and not missed:
             raise Broken("P7", f"{deal} has the row {link.row}, whose key was changed, and got {row} as well")
 
     def deleted(self, side: Side, record: str, partner: str) -> None:
@@ -315,6 +320,8 @@ class Checks:
                 self.marks["stage of the same name in another pipeline"] += 1
                 ghost.held[side][record][name] = replace(ghost.held[side][record][name], value=value)
                 return  # SPEC §3.8: without a Pipeline cell a stage is looked up in the deal's own pipeline
+            if side is Side.TABLE and cell is not None and value in self.readings(deal, name, cell):
+                return
             if first and side is Side.TABLE and not ghost.alive(Side.TABLE, row):
                 return
             raise Broken("P6", f"{deal}: the shadow of {name} became {value!r}, which {record} never held")

@@ -13,6 +13,7 @@ from typing import Final
 
 from syncd.fields import Field
 from syncd.model import Link, Raw, Side, Value
+from syncd.sides import Vocabulary
 from syncd.values import Codec, Names, Problem, codec_for
 from tests.simulation.sides import SimCrm, SimTable
 from tests.simulation.store import SimStore
@@ -80,6 +81,7 @@ class Ghost:
     made: dict[str, str] = field(default_factory=dict)  # row -> the deal for which the engine made it
     gone: dict[tuple[Side, str], dict[str, Held]] = field(default_factory=dict)  # as it was when it was deleted
     dropped: dict[Side, set[str]] = field(default_factory=lambda: {Side.CRM: set(), Side.TABLE: set()})
+    vocabulary_read: Vocabulary = Vocabulary()  # as the engine knows it
     _codecs: dict[str, Codec] = field(default_factory=dict)
     _codecs_for: tuple[object, ...] = ()
     _options: object = None
@@ -99,6 +101,12 @@ class Ghost:
                 f.name: codec_for(f.name, self.table.columns, self.crm.vocabulary, names) for f in self.fields
             }
         return self._codecs[name]
+
+    def codec_read(self, name: str) -> Codec:
+        """The codec of a field for the names that the engine has read."""
+        options: Mapping[str, Mapping[str, str]] = self._options or {}  # type: ignore[assignment]
+        names = {column: Names(options.get(kept.id, {})) for column, kept in self.table.columns.items() if kept.options}
+        return codec_for(name, self.table.columns, self.vocabulary_read, names)
 
     def options_met(self) -> None:
         """The engine has read the schema: what options were called when it first met them is a fact now."""

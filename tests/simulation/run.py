@@ -139,6 +139,7 @@ class Simulation:
         self.say(f"pass {self.number} ended: {result.error or 'well'}; code {result.code}, {told(result)}")
         if result.misconfigured:
             raise Broken("error", f"the configuration was called wrong: {result.error}")
+        self.marks["column suspended"] += bool(result.tally.suspended)
         for finding in result.findings:
             self.marks[f"found {finding.trouble.value}"] += 1
         return result
@@ -189,6 +190,7 @@ class Simulation:
             self.answer_lost = False
             return
         if verb == "page":
+            self.marks["stale sight"] += side is Side.CRM and any(map(self.world.crm.is_late, what))
             ghost.look(side, what, listed=True)
         elif verb == "read":
             ghost.look(side, what, by_id=True)
@@ -196,6 +198,8 @@ class Simulation:
             ghost.look(side, [row for row, held in self.world.table.rows.items() if held.key in what], by_id=True, listed=True)
         elif verb == "schema" and side is Side.TABLE:
             ghost.options_met()
+        elif verb == "schema":
+            ghost.vocabulary_read = self.world.crm.vocabulary
         elif verb in faults.WRITES:
             self.effects(side)
 

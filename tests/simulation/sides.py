@@ -98,6 +98,10 @@ class SimCrm(MemoryCrm):
                 return versions[number]
         return None
 
+    def is_late(self, deal: str) -> bool:
+        """Whether the index does not have the newest version."""
+        return self.indexed(deal) is not self.deals[deal][-1]
+
     def sweep(self) -> Iterator[Record]:
         """Deals as the index has them, page by page; people edit between two pages."""
         with self.call("sweep"):
