@@ -38,7 +38,9 @@ def told(outcome: Outcome) -> str:
     """A failing seed: its knobs and its shortest history found."""
     short = shrink(outcome)
     lines = [line for line in short.log if not line.endswith("0 to crm, 0 to table, 0 waiting, 0 unsettled")]
-    head = f"Seed {outcome.seed} breaks {outcome.broken}; {len(short.events)} of {len(outcome.events)} events are needed:"
+    head = (
+        f"Seed {outcome.seed} breaks {outcome.broken}; {len(short.events)} of {len(outcome.events)} events are needed:"
+    )
     return "\n".join([head, *lines])
 
 

@@ -6,6 +6,7 @@ names its clause of SPEC or LIMITS and is counted, so that a run without it, or 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -126,6 +127,10 @@ class Checks:
         """P1: the source held this value when the engine last read it, by id and not long ago (SPEC §3.1)."""
         ghost = self.ghost
         story = f"{intent.deal}: {line.field} := {line.new!r} on {side.value} ({line.kind})"
+        if line.new is None and line.field in NEVER_BLANK:
+            raise Broken("P1", f"{story} is blank, which is never carried (SPEC §5)")
+        if side is Side.CRM and self.direction(line.field) is Direction.TO_TABLE:
+            raise Broken("P1", f"{story}, a column that goes to the table only")
         if line.kind == ChangeKind.RENAME:
             if before is not None and before.by != PERSON and before.value != line.new:
                 raise Broken("P1", f"{story} is no new name, the cell means {before.value!r}")
@@ -183,9 +188,7 @@ class Checks:
             if self.thrown_away[side, record, line.field] > 12:
                 raise Broken("P3", f"{story} was thrown away 12 times and is still tried")
 
-    def no_lost_update(
-        self, side: Side, record: str, intent: Intent, line: ChangeLine, before: Held | None
-    ) -> None:
+    def no_lost_update(self, side: Side, record: str, intent: Intent, line: ChangeLine, before: Held | None) -> None:
         """P2: a person's value is replaced only where both had held it, or as the logged loser of a conflict."""
         ghost = self.ghost
         if before is None or before.by != PERSON or line.kind == ChangeKind.RENAME:
@@ -196,6 +199,10 @@ class Checks:
         chosen = side is Side.TABLE and line.field in ("stage", "status", "owner")
         meant = {before.value, *(self.readings(intent.deal, line.field, before.raw) if chosen else ())}
         if line.kind == ChangeKind.CONFLICT and line.old in meant:
+            agreed = ghost.shadow.get(intent.deal, {})
+            if line.field in agreed and agreed[line.field] == line.new:
+                told = f"and {line.new!r} was what both had agreed on: nobody else had changed it"
+                raise Broken("P2", f"{record}: a person's {line.field} {before.value!r} lost a conflict, {told}")
             self.marks["conflict logged"] += 1
             return
         shadow = ghost.shadow.get(intent.deal, {})
@@ -208,13 +215,19 @@ class Checks:
             if self.kept_old(side, intent):
                 return
             raise Broken("P2", f"{record}: {line.field} {before.value!r} was typed again after our write, and is gone")
-        direction = next(f.direction for f in ghost.fields if f.name == line.field)
+        direction = self.direction(line.field)
         changed = line.field not in shadow or shadow[line.field] != line.new
         if direction is Direction.TO_TABLE and side is Side.TABLE and changed:
             self.marks["one-way column overwritten"] += 1
             return  # SPEC §5: it stays until the CRM's value changes
         told = f"both never held it (shadow {shadow.get(line.field)!r})"
-        raise Broken("P2", f"{record}: a person's {line.field} {before.value!r} became {line.new!r} ({line.kind}), {told}")
+        raise Broken(
+            "P2", f"{record}: a person's {line.field} {before.value!r} became {line.new!r} ({line.kind}), {told}"
+        )
+
+    def direction(self, name: str) -> Direction:
+        """Where the edits of a field may travel."""
+        return next(f.direction for f in self.ghost.fields if f.name == name)
 
     def is_shadow(self, side: Side, name: str, shadow: Value, before: Held) -> bool:
         """Whether this is what both had agreed on, or the form into which the server puts that (H49)."""
@@ -237,23 +250,29 @@ class Checks:
         return False
 
     def later_wins(self, side: Side, record: str, intent: Intent, line: ChangeLine, loser: Held) -> None:
-        """SPEC §2: in a conflict the later edit wins, for all that the clocks can tell; close ones go to one side."""
+        """SPEC §2: in a conflict the later edit wins, as far as clocks can tell; what is too close goes to one side."""
         ghost = self.ghost
         source = intent.row if side is Side.CRM else intent.deal
         sight = ghost.sights.get((side.other, source))
-        if sight is None or sight.held is None or loser.by != PERSON:
+        winner = sight.held[line.field] if sight is not None and sight.held is not None else None
+        moved = any(key[:2] == (Side.CRM, intent.deal) for key in ghost.windows)  # an edit that the engine never saw
+        if winner is None or winner.by != PERSON or loser.by != PERSON or moved or loser.raw in (None, ""):
             return
-        winner = sight.held[line.field]
-        if winner.by != PERSON:
-            return
-        later = loser.at - winner.at
-        exact = line.field in OWN_CLOCK and bool(ghost.crm.own_clocks)
-        moved = any(key[:2] == (Side.CRM, intent.deal) for key in ghost.windows)
-        # The CRM dates most fields with the whole deal, so its own edit never looks too old; a cell's may lose.
-        certain = exact or side is Side.CRM
-        if certain and not moved and later > TIE_SECONDS + 1.0 + SKEW_SECONDS and loser.raw not in (None, ""):
-            raise Broken("P2", f"{intent.deal}: {line.field} {line.new!r} won, typed {later:.1f} s before {loser.value!r}")
+        crm, cell = (loser, winner) if side is Side.CRM else (winner, loser)
+        # HighLevel dates most fields with the whole deal: another field's edit makes this one look newer.
+        own_clock = line.field in OWN_CLOCK and bool(ghost.crm.own_clocks)
+        dated = crm.at if own_clock else max(crm.at, ghost.touched_at.get(intent.deal, crm.at))
+        later = loser.at - winner.at if side is Side.CRM else loser.at - dated
+        story = f"{intent.deal}: {line.field} {line.new!r} won over {loser.value!r}"
+        if later > TIE_SECONDS + 1.0 + SKEW_SECONDS:
+            raise Broken("P2", f"{story}, which was typed {later:.1f} s later")
         self.marks["conflict, later wins" if later < 0 else "conflict, earlier wins"] += 1
+        shown = dated + ghost.crm.clock_offset - ghost.crm.true_offset
+        cell_shown = math.floor(cell.at - ghost.table.true_offset) + ghost.table.clock_offset
+        if abs(shown - cell_shown) <= TIE_SECONDS - 0.01 and dated == crm.at and not ghost.table.clockless:
+            self.marks["conflict, tie"] += 1
+            if side is self.tie_side:
+                raise Broken("P2", f"{story}, though both look equally late and {side.value} wins ties")
 
     # --- P7, P8 --------------------------------------------------------------------------------------------------
 
@@ -279,6 +298,12 @@ class Checks:
         if self.ghost.alive(side.other, partner) or partner not in self.ghost.dropped[side.other]:
             raise Broken("P8", f"{record} was deleted, and nobody deleted {partner}")
 
+    def gone(self, deal: str) -> None:
+        """P8 for what is only said, "Deleted in HighLevel": a read of that deal by its id said so."""
+        sight = self.ghost.sights.get((Side.CRM, deal))
+        if sight is None or sight.held is not None:
+            raise Broken("P8", f"{deal} is taken for deleted, and no read of it by its id said so")
+
     # --- a commit ------------------------------------------------------------------------------------------------
 
     def committed(self) -> None:
@@ -297,6 +322,9 @@ class Checks:
                 ghost.seen[deal] = link.seen
             if link.state is not LinkState.BOTH:
                 self.marks[f"link {link.state.value}"] += 1
+            if link.state is LinkState.DEAL_GONE and ghost.states.get(deal) is not LinkState.DEAL_GONE:
+                self.gone(deal)
+            ghost.states[deal] = link.state
             old, new = ghost.shadow.get(deal, {}), ghost.linked(link)
             for name, value in new.items():
                 if name not in old or old[name] != value:

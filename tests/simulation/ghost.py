@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from syncd.fields import Field
-from syncd.model import Link, Raw, Side, Value
+from syncd.model import Link, LinkState, Raw, Side, Value
 from syncd.sides import Vocabulary
 from syncd.values import Codec, Names, Problem, codec_for
 from tests.simulation.sides import SimCrm, SimTable
@@ -79,6 +79,8 @@ class Ghost:
     effects: dict[tuple[Side, str, str], tuple[int, Value]] = field(default_factory=dict)  # the engine's last write
     windows: set[tuple[Side, str, str]] = field(default_factory=set)
     made: dict[str, str] = field(default_factory=dict)  # row -> the deal for which the engine made it
+    states: dict[str, LinkState] = field(default_factory=dict)
+    touched_at: dict[str, float] = field(default_factory=dict)  # when people last changed anything in a deal
     gone: dict[tuple[Side, str], dict[str, Held]] = field(default_factory=dict)  # as it was when it was deleted
     dropped: dict[Side, set[str]] = field(default_factory=lambda: {Side.CRM: set(), Side.TABLE: set()})
     vocabulary_read: Vocabulary = Vocabulary()  # as the engine knows it
@@ -161,6 +163,8 @@ class Ghost:
 
     def changed(self, side: Side, record: str, by: str) -> None:
         """A record may have changed: whatever holds another raw value than before was put there by `by`."""
+        if side is Side.CRM and by == PERSON:
+            self.touched_at[record] = self.crm.clock.now
         if not self.alive(side, record):
             if record in self.held[side]:
                 self.gone[side, record] = self.held[side].pop(record)

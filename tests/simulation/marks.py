@@ -116,7 +116,8 @@ def settled(simulation: Simulation, real: Callable[..., Any]) -> Callable[..., A
         if before:
             marks = ",".join("?" * len(before))
             for side, action, state in store.connection.execute(
-                f"SELECT side, action, state FROM writes WHERE id IN ({marks})", before  # noqa: S608
+                f"SELECT side, action, state FROM writes WHERE id IN ({marks})",
+                before,  # noqa: S608
             ):
                 simulation.marks[f"settled {side} {action}: {state}"] += 1
         return left

@@ -174,7 +174,9 @@ class EditBoth:
         typed = [part for column, cell in cells(world, rng, name).items() for part in (column, cell)]
         return (rng.choice(("deal", "row")), gap, deal, row, name, raw, *typed)
 
-    def do(self, world: SimWorld, first: str, gap: float, deal: str, row: str, name: str, raw: Raw, *typed: Raw) -> None:
+    def do(
+        self, world: SimWorld, first: str, gap: float, deal: str, row: str, name: str, raw: Raw, *typed: Raw
+    ) -> None:
         gap = gap if world.pausing else 0.0  # within a pass time is what requests take
         if first == "deal":
             EditDeal().do(world, deal, name, raw)
@@ -200,6 +202,7 @@ class TouchDeal:
     def do(self, world: SimWorld, deal: str) -> None:
         if deal in live_deals(world):
             world.crm.put(deal)
+            world.ghost.changed(Side.CRM, deal, PERSON)
 
 
 # --- records ---------------------------------------------------------------------------------------------------------

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from syncd.fields import NEVER_BLANK
 from syncd.model import Direction, LinkState, Side, Value
-from syncd.values import Problem
+from syncd.values import Problem, folded, label_of
 from tests.simulation.checks import shows
 from tests.simulation.ghost import ENGINE, PERSON, Broken, Ghost, Held
 from tests.simulation.sides import tidied
@@ -80,12 +81,18 @@ class Rest:
         if link.state is not LinkState.BOTH:
             raise Broken("P4", f"{deal} is there and in scope, and its link says {link.state.value}")
         shadow = ghost.linked(link)
-        for field in ghost.fields:
-            if field.name in ghost.table.columns:
-                self.field(deal, row, field.name, field.direction, shadow)
+        waiting = [
+            self.waits(deal, row, field.name, field.direction, shadow)
+            for field in ghost.fields
+            if field.name in ghost.table.columns
+        ]
+        refused = any(one.deal == deal for one in ghost.store.refused())
+        if self.told(row) and not any(waiting) and not refused:
+            raise Broken("P4", f"all is well with {row}, and its Sync cell says: {ghost.table.rows[row].message}")
 
-    def field(self, deal: str, row: str, name: str, direction: Direction, shadow: dict[str, Value]) -> None:
-        """Both sides and the shadow hold the same, and the cell shows it by its present name."""
+    def waits(self, deal: str, row: str, name: str, direction: Direction, shadow: dict[str, Value]) -> bool:
+        """Whether the field waits for a person, who was told; else both sides and the shadow hold the same, and the
+        cell shows it by its present name."""
         ghost = self.ghost
         held = ghost.held[Side.CRM][deal][name]
         cell = ghost.held[Side.TABLE][row][name]
@@ -97,23 +104,39 @@ class Rest:
         listed = getattr(codec, "knows", lambda _: True)(value)
         if not listed:
             self.marks["at rest: unlisted owner"] += 1
-            return
+            return True
+        if name in NEVER_BLANK and self.left_blank(row, name, cell, value):
+            raise Broken("P4", f"{row}: {name} is blank, and is not filled again")
         if isinstance(fresh, Problem):
             if not self.told(row):
                 raise Broken("P4", f"{row}: {name} {cell.raw!r} cannot be read, and nobody is told")
             self.marks["at rest: unknown choice"] += 1
-            return
+            return True
         moved = ghost.keyed[row][1] == PERSON  # a person gave this row to the deal, with all that stood in it
         if direction is Direction.TO_TABLE and (cell.by != ENGINE or moved) and fresh != value and self.told(row):
             self.marks["at rest: typed into a one-way column"] += 1
-            return
+            return True
         if fresh != value and not self.same_to_a_server(name, held, cell):
-            raise Broken("P4", f"{deal}: {name} is {value!r} in the CRM, {fresh!r} in {row}; shadow {shadow.get(name)!r}")
+            raise Broken(
+                "P4", f"{deal}: {name} is {value!r} in the CRM, {fresh!r} in {row}; shadow {shadow.get(name)!r}"
+            )
         if name not in shadow or shadow[name] not in (value, fresh):
             if fresh == value or not self.same_to_a_server(name, held, cell):
                 raise Broken("P4", f"{deal}: both hold {name} {value!r}, the shadow {shadow.get(name, 'nothing')!r}")
         if name in ("stage", "owner") and not shows(ghost, row, name, value):
             raise Broken("P4", f"{row}: {name} still shows {cell.raw!r}, whose name is {codec.show(value)!r} now")
+        return False
+
+    def left_blank(self, row: str, name: str, cell: Held, value: Value) -> bool:
+        """SPEC §5: a blank stage, status or name is filled again; a stage waits where its pipeline was changed."""
+        codec = self.ghost.codec(name)
+        if not codec.is_blank(cell.raw):
+            return False
+        if name != "stage" or not isinstance(cell.raw, list) or cell.raw[0] in (None, ""):
+            return True
+        wanted = codec.to_table(value)
+        shown = label_of(cell.raw[0], self.ghost.table.columns.get("pipeline"))
+        return isinstance(wanted, list) and folded(shown) == folded(wanted[0])
 
     def same_to_a_server(self, name: str, held: Held, cell: Held) -> bool:
         """H49: a server puts what is written into a form of its own; the difference is explained once and stays."""

@@ -195,7 +195,9 @@ class Simulation:
         elif verb == "read":
             ghost.look(side, what, by_id=True)
         elif verb == "find":
-            ghost.look(side, [row for row, held in self.world.table.rows.items() if held.key in what], by_id=True, listed=True)
+            ghost.look(
+                side, [row for row, held in self.world.table.rows.items() if held.key in what], by_id=True, listed=True
+            )
         elif verb == "schema" and side is Side.TABLE:
             ghost.options_met()
         elif verb == "schema":
@@ -289,12 +291,14 @@ class Simulation:
 def told(result: PassResult) -> str:
     """What a pass did, in a line."""
     tally = result.tally
-    counts = [f"{tally.created[Side.TABLE]} rows", f"{tally.updated[Side.CRM]} to crm", f"{tally.updated[Side.TABLE]} to table"]
+    counts = [
+        f"{tally.created[Side.TABLE]} rows",
+        f"{tally.updated[Side.CRM]} to crm",
+        f"{tally.updated[Side.TABLE]} to table",
+    ]
     return ", ".join([*counts, f"{tally.waiting} waiting", f"{result.unsettled} unsettled", *tally.refusals])
 
 
 def simulate(seed: int, knobs: Knobs, recorded: Sequence[Event] | None = None) -> Outcome:
     """Runs one seed."""
     return Simulation(seed, knobs, recorded).run()
-
-

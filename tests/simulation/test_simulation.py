@@ -121,6 +121,16 @@ def test_a_transition_that_never_happened_is_named() -> None:
 
 def test_knobs_are_off_in_many_worlds_and_on_in_many() -> None:
     usual, drawn = Knobs(), [draw(seed) for seed in range(400)]
-    for name in ("crashes", "lost_before", "lost_after", "unread", "hidden", "lag", "keys", "vocabulary", "edits_within"):
+    for name in (
+        "crashes",
+        "lost_before",
+        "lost_after",
+        "unread",
+        "hidden",
+        "lag",
+        "keys",
+        "vocabulary",
+        "edits_within",
+    ):
         off = sum(getattr(knobs, name) == getattr(usual, name) for knobs in drawn)
         assert 40 < off < 360, name
