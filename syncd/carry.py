@@ -317,13 +317,17 @@ def finish_update(work: Work, side: RecordSide, write_id: int, item: Ready, resu
     if isinstance(result, Refused):
         refuse(work, side.side, write_id, item.update, result)
         return
-    ignored = [change for change in item.update.changes if _ignored(work, side.side, change, result.record)]
+    answer = result.record
+    ignored = [change for change in item.update.changes if _ignored(work, side.side, change, answer)]
     if ignored:
         # Some servers answer a write with the record as it was: what it holds now is asked before it is called ignored.
         fresh = side.read([item.update.target_id], needed=())[item.update.target_id]
         result = Written(fresh) if isinstance(fresh, Record) else result
         ignored = [change for change in item.update.changes if _ignored(work, side.side, change, result.record)]
     if ignored:
+        if side.side is Side.CRM and (link := work.store.link(item.update.deal)) is not None:
+            # Such a write may still move the deal's time, and that dates no person's edit (SPEC §2).
+            work.store.put_links([own_write(link, answer, [change.index for change in ignored], work.clock())])
         names = ", ".join(work.names[change.index] for change in ignored)
         refuse(work, side.side, write_id, item.update, Refused(f"{side.label} took the write but kept its {names}."))
         return

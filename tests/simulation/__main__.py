@@ -1,4 +1,4 @@
-"""`python -m tests.simulation --seeds N`: many seeds, with what they went through; a failing one tells its shortest story.
+"""`python -m tests.simulation --seeds N`: many seeds, what they went through, and the shortest story of what failed.
 
 `make soak SEEDS=n` runs it. Exit code 0: all held; 1: a property fell, or a transition never happened.
 """

@@ -364,7 +364,7 @@ class Checks:
 
 
 def shows(ghost: Ghost, row: str, name: str, value: Value) -> bool:
-    """Whether a cell shows the present name of a choice; an option that a person renamed keeps its meaning (SPEC §1)."""
+    """Whether a cell shows the present name of a choice; a renamed option keeps its meaning (SPEC §1)."""
     codec, raw = ghost.codec(name), ghost.cell(row, name)
     want = codec.to_table(value)
     wanted, cells = (want, raw) if isinstance(want, list) and isinstance(raw, list) else ([want], [raw])

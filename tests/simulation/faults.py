@@ -1,4 +1,4 @@
-"""What servers and the machine do wrong, and when: each fault is drawn at a step by its knob's rate, recorded, and done.
+"""What servers and the machine do wrong: each fault is drawn at a step by its knob's rate, recorded, and done.
 
 To add a fault: a line in `FAULTS` with its knob, where it may happen, what it needs to know and what it does.
 """

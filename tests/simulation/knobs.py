@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from random import Random
 from typing import Final
 
-# The engine has no generation guard yet (SPEC §4): an old database put back would rightly lose edits. Switch on with it.
+# The engine has no generation guard yet (SPEC §4): with an old database put back it loses edits. Switch on with it.
 RESTORES_OLD_DATABASE: Final = False
 
 SKEW_SECONDS: Final = 1.0

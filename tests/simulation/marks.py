@@ -1,4 +1,4 @@
-"""Which transitions a run went through (the vacuity gate), and P10 on the way: plans are made again and in another order.
+"""Which transitions a run went through (the vacuity gate); and P10: plans are made again, and in another order.
 
 To ask for another transition: count it somewhere (`marks[...] += 1`) and add its name to `REQUIRED`.
 """
@@ -113,13 +113,10 @@ def settled(simulation: Simulation, real: Callable[..., Any]) -> Callable[..., A
         store = simulation.world.sim_store
         before = [write.id for write in store.open_writes()]
         left = real(work)
-        if before:
-            marks = ",".join("?" * len(before))
-            for side, action, state in store.connection.execute(
-                f"SELECT side, action, state FROM writes WHERE id IN ({marks})",
-                before,  # noqa: S608
-            ):
-                simulation.marks[f"settled {side} {action}: {state}"] += 1
+        for write_id in before:
+            found = store.connection.execute("SELECT side, action, state FROM writes WHERE id = ?", (write_id,))
+            side, action, state = found.fetchone()
+            simulation.marks[f"settled {side} {action}: {state}"] += 1
         return left
 
     return settle

@@ -120,9 +120,9 @@ class Rest:
             raise Broken(
                 "P4", f"{deal}: {name} is {value!r} in the CRM, {fresh!r} in {row}; shadow {shadow.get(name)!r}"
             )
-        if name not in shadow or shadow[name] not in (value, fresh):
-            if fresh == value or not self.same_to_a_server(name, held, cell):
-                raise Broken("P4", f"{deal}: both hold {name} {value!r}, the shadow {shadow.get(name, 'nothing')!r}")
+        known = name in shadow and shadow[name] in (value, fresh)
+        if not known and (fresh == value or not self.same_to_a_server(name, held, cell)):
+            raise Broken("P4", f"{deal}: both hold {name} {value!r}, the shadow {shadow.get(name, 'nothing')!r}")
         if name in ("stage", "owner") and not shows(ghost, row, name, value):
             raise Broken("P4", f"{row}: {name} still shows {cell.raw!r}, whose name is {codec.show(value)!r} now")
         return False
@@ -151,6 +151,6 @@ class Rest:
         return same
 
     def rested(self, before: tuple[int, int, int], after: tuple[int, int, int]) -> None:
-        """P5: one more pass writes nothing and fires nothing. A refused record is tried again after its pause (§3.7)."""
+        """P5: one more pass writes nothing. A refused record is tried again after its pause (SPEC §3.7)."""
         if before != after and not self.ghost.store.refused():
             raise Broken("P5", f"all is calm, and a pass wrote: before {before}, after {after} (crm, table, workflows)")

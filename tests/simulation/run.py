@@ -9,7 +9,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Any
 
-from syncd.model import Side
+from syncd.model import Raw, Side
 from syncd.reconcile import PassResult, run_pass
 from tests.memory import Crash
 from tests.simulation import faults
@@ -91,7 +91,7 @@ class Simulation:
         self.say(f"seed {self.outcome.seed}: {self.knobs.shown()}")
         for number in range(1, self.knobs.deals + 1):
             deal = f"deal{number}"
-            stage = ["p1", "s1"] if number % 3 else ["p2", "t1"]
+            stage: Raw = ["p1", "s1"] if number % 3 else ["p2", "t1"]
             self.world.made(deal, stage=stage, value=100 * number, owner=("u1", "u2", None)[number % 3])
         self.world.clock.advance(100.0)
 
@@ -272,6 +272,7 @@ class Simulation:
         arguments: tuple[Argument, ...] = event.arguments
         if event.what in ACTIONS:
             self.ghost.tick += 1
+            self.world.clock.advance(0.002)  # nobody's edit has the very time of a write
             ACTIONS[event.what].do(self.world, *arguments)
         elif event.what == "restart":
             self.world.restart()

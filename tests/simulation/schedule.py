@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-Argument: TypeAlias = "str | int | float | None | list[Argument]"
+Argument: TypeAlias = "str | int | float | list[Argument] | None"
 
 
 @dataclass(frozen=True, slots=True)
