@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -332,13 +332,17 @@ def finish_update(work: Work, side: RecordSide, write_id: int, item: Ready, resu
     if isinstance(result, Refused):
         refuse(work, side.side, write_id, item.update, result)
         return
-    ignored = [change for change in item.update.changes if _ignored(work, side.side, change, result.record)]
+    answer = result.record
+    ignored = [change for change in item.update.changes if _ignored(work, side.side, change, answer)]
     if ignored:
         # Some servers answer a write with the record as it was: what it holds now is asked before it is called ignored.
         fresh = side.read([item.update.target_id], needed=())[item.update.target_id]
         result = Written(fresh) if isinstance(fresh, Record) else result
         ignored = [change for change in item.update.changes if _ignored(work, side.side, change, result.record)]
     if ignored:
+        if side.side is Side.CRM and (link := work.store.link(item.update.deal)) is not None:
+            # Such a write may still move the deal's time, and that dates no person's edit (SPEC §2).
+            work.store.put_links([own_write(link, answer, [change.index for change in ignored], work.clock())])
         names = ", ".join(work.names[change.index] for change in ignored)
         refuse(work, side.side, write_id, item.update, Refused(f"{side.label} took the write but kept its {names}."))
         return
@@ -369,6 +373,13 @@ def returned_raw(codec: Codec, side: Side, change_new: Value, raw: Raw) -> Raw:
                                  and _normalised(codec, change_new, reading)):  # fmt: skip
         return raw
     return write_raw(codec, side, change_new)
+
+
+def _holds(codec: Codec, cell: Raw, value: Value) -> bool:
+    """Whether a cell holds `value`, or the form into which the server puts it."""
+    reading = read_raw(codec, Side.TABLE, cell, value)
+    both = isinstance(reading, str) and isinstance(value, str)
+    return reading == value or (both and _normalised(codec, str(value), str(reading)))
 
 
 def _normalised(codec: Codec, sent: str, returned: str) -> bool:
@@ -533,10 +544,13 @@ def _row_link(
     stamp: float | None,
     values: Mapping[int, tuple[Value, Raw]],
     record: Record,
+    differs: Collection[int] = (),
 ) -> Link:
-    """The link of a row that now exists; its shadow is what was written."""
+    """The link of a row that now exists; its shadow is what was written, but for fields in which it `differs`."""
     agreed = {}
     for index, name in enumerate(work.names):
+        if index in differs:
+            continue
         codec = work.ground.codecs[index]
         value, crm_raw = values.get(index, (None, None))
         raw = record.raw[index]
@@ -628,6 +642,8 @@ def _settle_message(work: Work, write: Write, found: ReadResult) -> bool:
     with work.store.tx():
         if isinstance(found, Record) and found.message is not None:
             work.store.put_messages({write.row: found.message})
+        else:
+            work.store.forget_message(write.row)  # then what the next sweep shows counts
         work.store.end(write.id, work.clock(), "taken")
     return True
 
@@ -653,10 +669,16 @@ def _settle_create(work: Work, write: Write) -> bool:
         with work.store.tx():
             work.store.end(write.id, work.clock(), "not_done" if not found else "taken")
         return True
-    values = {
+    written = {
         work.names.index(line.field): (line.new, line.source_raw) for line in write.changes if line.field in work.names
     }
-    _acknowledge_rows(work, [(write.id, _row_link(work, write.deal, write.title, None, values, found[0]))])
+    # Whoever made this row: only what it holds as written is agreed on, the rest is decided by the edit times.
+    values = {
+        index: one for index, one in written.items() if _holds(work.ground.codecs[index], found[0].raw[index], one[0])
+    }
+    differs = written.keys() - values.keys()
+    link = _row_link(work, write.deal, write.title, None, values, found[0], differs)
+    _acknowledge_rows(work, [(write.id, link)])
     return True
 
 

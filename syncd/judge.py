@@ -254,6 +254,8 @@ def judge(
     # A stage is looked up in the pipeline that the person saw: the agreed one, else the deal's.
     known = agreed.value if agreed is not None else (x if isinstance(x, str) else None)
     y, problem = _table_value(ground, index, table, agreed, known)
+    if problem is not None and isinstance(x, str) and x != known:
+        y, problem = _table_value(ground, index, table, agreed, x)  # or in the one where the deal is now (SPEC §3.8)
     edited = y is not shadow and y != shadow
     direction = ground.fields[index].direction
     if problem is not None and direction is Direction.TO_TABLE and crm is not None and x is not UNKNOWN:
@@ -369,6 +371,14 @@ def _shows(codec: Codec, raw: Raw, value: Value) -> bool:
     return all(name is None or folded(name) == folded(label) for name, label in zip(wanted, shown, strict=False))
 
 
+def _there(codec: Codec, target: Side, raw: Raw, value: Value) -> bool:
+    """Whether the target shows `value` already, though what it holds is taken for another one: a stage or user of the
+    same name, or the form into which a server once put the former value. Then nothing is to be written (SPEC §3.2)."""
+    if target is Side.TABLE and isinstance(codec, StageCodec):
+        return _shows(codec, raw, value)
+    return not codec.is_blank(raw) and read_raw(codec, target, raw, None) == value
+
+
 def _copied(
     ground: Ground,
     index: int,
@@ -386,11 +396,10 @@ def _copied(
     codec = ground.codecs[index]
     if target is Side.TABLE and isinstance(codec, OwnerCodec) and not codec.knows(_value(x)):
         return _nameless(ground, index, shadow, x, y)
-    if target is Side.TABLE and isinstance(codec, StageCodec) and _shows(codec, table.raw[index], _value(x)):
-        # Another stage of the same name: the cell shows it already, nothing is to be written.
-        agreed = Agreed(_value(x), crm.raw[index], table.raw[index], ground.codecs[index].show(_value(x)))
-        return Verdict(index, kind, shadow, x, y, "the cell shows it already", agreed=agreed)
     new, old = (x, y) if target is Side.TABLE else (y, x)
+    if _there(codec, target, (crm if target is Side.CRM else table).raw[index], _value(new)):
+        agreed = Agreed(_value(new), crm.raw[index], table.raw[index], codec.show(_value(new)))
+        return Verdict(index, kind, shadow, x, y, f"{ground.labels[target]} shows it already", agreed=agreed)
     source_raw, target_raw = (crm, table) if target is Side.TABLE else (table, crm)
     why = _reason(ground, kind, shadow, stamps)
     change = Change(

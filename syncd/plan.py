@@ -494,7 +494,9 @@ class _Planner:
             return
         if not stale:
             link = self.seen(link, deal)
-        quiet = same_row and not view.renamed and row.partner == link.deal and link.deal not in self.frozen_deals
+        back = stored.state is not LinkState.BOTH  # stages may have been renamed while it was away
+        settled = not view.renamed and not back and link.deal not in self.frozen_deals
+        quiet = same_row and settled and row.partner == link.deal
         if quiet and (stale or (print_of(pack(self.names, deal.raw)) == link.shadow.crm_print and not deal.lacks)):
             if view.messages.get(row.id, row.message):
                 self.say(row.id, "")

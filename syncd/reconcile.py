@@ -676,8 +676,9 @@ def about_rows(view: View, plan: Plan) -> dict[str, tuple[str, str]]:
 def remember(pair: Pair, seen: Look) -> None:
     """Stores what the plan only remembers: agreements, stamps, states. One transaction, before anything is written."""
     plan, store = seen.plan, pair.store
-    if seen.view.renamed:
-        store.set_fact("labels", None)  # until all rows show these: names that go back meanwhile are new names, too
+    if seen.view.renamed and store.fact("labels"):
+        # Until every row was looked at, cells may show old names or new ones: names that go back are new ones, too.
+        store.set_fact("labels", {})
     if plan.unread or store.fact("unread"):
         store.set_fact("unread", plan.unread)
     if plan.unlisted or store.fact("unlisted"):

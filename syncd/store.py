@@ -422,6 +422,10 @@ class Store:
         rows = [(self.pair, row, text) for row, text in messages.items()]
         self._many("INSERT OR REPLACE INTO messages VALUES (?, ?, ?)", rows)
 
+    def forget_message(self, row: str) -> None:
+        """Nobody knows what stands in this row's Sync cell."""
+        self._many("DELETE FROM messages WHERE pair = ? AND row_id = ?", [(self.pair, row)])
+
     def refused(self) -> list[RefusedWrite]:
         """Records whose write was refused."""
         rows = self._rows(

@@ -480,6 +480,11 @@ class MemoryTable(_MemorySide):
         options = {key: new if label == old else label for key, label in self.columns[name].options.items()}
         self.columns[name] = replace(self.columns[name], options=options)
 
+    def new_id(self, _key: str) -> str:
+        """The id of a row that is about to be made."""
+        self.made += 1
+        return f"rec{self.made:04d}"
+
     def stored(self, name: str, raw: Raw) -> Raw:
         """What a cell holds after `raw` was typed or written into it."""
         column = self.columns.get(name)
@@ -605,8 +610,7 @@ class MemoryTable(_MemorySide):
         if len(rows) > 1:
             return Refused("Several rows carry this key.")
         if not rows:
-            self.made += 1
-            rows = [f"rec{self.made:04d}"]
+            rows = [self.new_id(new.partner)]
             self.rows[rows[0]] = Row({}, {}, float(math.floor(self.server_now)), key=new.partner)
         row, values = self.rows[rows[0]], self.names(new.values)
         logged = {name: (self._cell(row, name), raw) for name, raw in values.items()}

@@ -1,0 +1,376 @@
+"""The safety properties of SPEC §6, checked at every write and every commit. Each raises `Broken` with a story.
+
+To add a check: a function of the ghost and what just happened, called from `written` or `committed`. An exemption
+names its clause of SPEC or LIMITS and is counted, so that a run without it, or one that lives off it, is seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from syncd.carry import SOURCE_AGE_SECONDS
+from syncd.fields import NEVER_BLANK, OWN_CLOCK
+from syncd.judge import ChangeKind
+from syncd.model import Direction, LinkState, Raw, Side, Value
+from syncd.store import ChangeLine
+from syncd.values import Problem, folded, label_of
+from tests.memory import LoggedWrite
+from tests.simulation.ghost import ENGINE, NOBODY, PERSON, Broken, Ghost, Held
+from tests.simulation.knobs import SKEW_SECONDS
+from tests.simulation.sides import tidied
+from tests.simulation.store import Intent
+
+TIE_SECONDS: Final = 1.0 + SKEW_SECONDS
+NEW: Final = "new"
+
+
+class Checks:
+    """The checks of one run. `marks` counts what happened, exemptions too."""
+
+    def __init__(self, ghost: Ghost, marks: Counter[str], tie_side: Side) -> None:
+        self.ghost, self.marks, self.tie_side = ghost, marks, tie_side
+        self.thrown_away: Counter[tuple[Side, str, str]] = Counter()
+        self.excuse: Callable[[str, str, Value], bool] = self.taken
+
+    # --- a write took effect -------------------------------------------------------------------------------------
+
+    def written(self, entry: LoggedWrite) -> None:
+        """One record was written by the engine; the ghost still holds what was there before."""
+        ghost, side = self.ghost, entry.side
+        intent = self.intent_of(entry)
+        before = dict(ghost.held[side].get(entry.id, {}))
+        if entry.verb == "create":
+            self.made_once(intent, entry.id)
+            ghost.made[entry.id] = intent.deal
+            self.marks["row comes back"] += ghost.store.link(intent.deal) is not None
+        lines = {line.field: line for line in intent.lines}
+        for name, (old, new) in entry.changes.items():
+            if name in ("sync", "id"):
+                self.marks[f"write {side.value} {name}"] += 1
+                if name == "id" and self.key_typed(entry.id):
+                    self.marks["key typed within the window"] += 1
+                elif (old or "") == (new or ""):
+                    raise Broken("P3", f"{entry.id}: {name} was written and already held “{new}”")
+        for name in entry.changes:
+            if name not in ("sync", "id"):
+                self.field_written(entry, intent, lines[name], before.get(name))
+        ghost.changed(side, entry.id, ENGINE)
+        for name in entry.changes:
+            if name not in ("sync", "id"):
+                self.settle_meaning(side, entry.id, lines[name], before.get(name))
+
+    def intent_of(self, entry: LoggedWrite) -> Intent:
+        """The newest intent for this record."""
+        for intent in reversed(self.ghost.store.intents):
+            record = intent.deal if entry.side is Side.CRM else intent.row
+            if intent.side is not entry.side:
+                continue
+            made = intent.action == "create" and entry.verb == "create"
+            if (made and self.ghost.table.rows[entry.id].key == intent.deal) or (not made and record == entry.id):
+                return intent
+        raise Broken("P7", f"{entry.id} was written without an intent")
+
+    def settle_meaning(self, side: Side, record: str, line: ChangeLine, before: Held | None) -> None:
+        """What the engine wrote means what the engine meant, also where a stage was renamed since it read the names."""
+        ghost = self.ghost
+        ghost.effects[side, record, line.field] = (ghost.tick, line.new)
+        ghost.note(side, record, line.field, line.new)
+        held = ghost.held[side][record]
+        now = held[line.field]
+        if now.tick != ghost.tick and before is now:
+            return  # taken and thrown away
+        chosen = line.field in ("stage", "status", "owner") and (side, record, line.field) not in ghost.windows
+        if chosen and side is Side.TABLE:
+            held[line.field] = Held(now.raw, line.new, ENGINE, now.at, now.tick)
+
+    def field_written(self, entry: LoggedWrite, intent: Intent, line: ChangeLine, before: Held | None) -> None:
+        """P1, P2, P3 for one field."""
+        side, record = entry.side, entry.id
+        self.marks[f"write {side.value} {line.kind}"] += 1
+        window = self.in_window(side, record, before) or (entry.verb == "create" and self.key_came(record))
+        self.no_invention(side, intent, line, before)
+        if window:
+            self.ghost.windows.add((side, record, line.field))
+            self.marks["window hit"] += 1
+            return
+        self.no_spurious_write(side, record, line, before)
+        self.no_lost_update(side, record, intent, line, before)
+        if line.kind == ChangeKind.CONFLICT and before is not None:
+            self.later_wins(side, record, intent, line, before)
+
+    def in_window(self, side: Side, record: str, before: Held | None) -> bool:
+        """Whether a person was faster than the write, after the read directly before it (LIMITS, first line)."""
+        ghost = self.ghost
+        sight = ghost.sights.get((side, record))
+        if before is None or before.by != PERSON or sight is None or before.tick <= sight.tick:
+            return False
+        between = ghost.calls[sight.call :]
+        return sight.number == ghost.number and all(who is side and verb != "sweep" for who, verb in between)
+
+    def key_typed(self, row: str) -> bool:
+        """Whether a person gave this row its key after the engine's last look at it."""
+        _, by, tick = self.ghost.keyed.get(row, ("", "", 0))
+        sights = [self.ghost.swept.get((Side.TABLE, row)), self.ghost.sights.get((Side.TABLE, row))]
+        return by == PERSON and not any(sight is not None and sight.tick >= tick for sight in sights)
+
+    def key_came(self, row: str) -> bool:
+        """Likewise, since the engine last asked which rows there are."""
+        _, by, tick = self.ghost.keyed.get(row, ("", "", 0))
+        sight = self.ghost.swept.get((Side.TABLE, row))
+        return by == PERSON and (sight is None or sight.tick < tick)
+
+    def no_invention(self, side: Side, intent: Intent, line: ChangeLine, before: Held | None) -> None:
+        """P1: the source held this value when the engine last read it, by id and not long ago (SPEC §3.1)."""
+        ghost = self.ghost
+        story = f"{intent.deal}: {line.field} := {line.new!r} on {side.value} ({line.kind})"
+        if line.new is None and line.field in NEVER_BLANK:
+            raise Broken("P1", f"{story} is blank, which is never carried (SPEC §5)")
+        if side is Side.CRM and self.direction(line.field) is Direction.TO_TABLE:
+            raise Broken("P1", f"{story}, a column that goes to the table only")
+        if line.kind == ChangeKind.RENAME:
+            if before is not None and before.by != PERSON and before.value != line.new:
+                raise Broken("P1", f"{story} is no new name, the cell means {before.value!r}")
+            return
+        source = intent.row if side is Side.CRM else intent.deal
+        if line.kind == NEW and intent.deal not in ghost.shadow:
+            if line.new not in ghost.ever.get((side.other, source, line.field), set()):
+                raise Broken("P1", f"{story}, which {source} never held")
+            return
+        sight = ghost.sights.get((side.other, source))
+        if sight is None or sight.number != ghost.number or sight.held is None:
+            raise Broken("P1", f"{story} without a read of {source} in this pass")
+        age = ghost.crm.clock.now - sight.at
+        if age > SOURCE_AGE_SECONDS + 4 * ghost.crm.latency:
+            raise Broken("P1", f"{story}, read {age:.1f} s ago")
+        held = sight.held[line.field]
+        meant = {held.value} if not isinstance(held.value, Problem) else set()
+        if side is Side.CRM and line.field in ("stage", "status", "owner"):
+            meant |= self.readings(intent.deal, line.field, held.raw)
+        if held.value == self.form(side.other, line.field, line.new):
+            return  # what was agreed on, in the form into which this server puts it (H49)
+        if line.new not in meant:
+            raise Broken("P1", f"{story}, but {source} held {held.value!r} when it was read")
+
+    def readings(self, deal: str, name: str, cell: Raw) -> set[Value]:
+        """What a cell can mean now, or by the names that the engine has read: a stage in the pipeline that was agreed
+        on, or where the deal is (SPEC §3.8)."""
+        ghost = self.ghost
+        deal_now = ghost.held[Side.CRM].get(deal, {}).get("stage")
+        known = [ghost.known_stage(deal), deal_now.value if deal_now is not None else None]
+        codecs = (ghost.codec(name), ghost.codec_read(name))
+        found = [codec.from_table(cell, one) for codec in codecs for one in known if not isinstance(one, Problem)]
+        return {one for one in found if not isinstance(one, Problem)}
+
+    def no_spurious_write(self, side: Side, record: str, line: ChangeLine, before: Held | None) -> None:
+        """P3: the write changes what the target means. New names and filled gaps change what it shows."""
+        ghost = self.ghost
+        story = f"{record}: {line.field} := {line.new!r} ({line.kind})"
+        if before is None:
+            return
+        if line.kind == ChangeKind.FILL:
+            if not ghost.codec(line.field).has_gap(before.raw):
+                raise Broken("P3", f"{story} fills no gap, it held {before.raw!r}")
+            return
+        if line.kind == ChangeKind.RENAME:
+            return
+        if before.value == line.new:
+            blank = line.kind == NEW and before.by == NOBODY  # a new row shows 0 (SPEC §5)
+            if not blank:
+                raise Broken("P3", f"{story} was written, and it held that already")
+        if ghost.raw(side, record, line.field) == before.raw and line.kind != NEW:
+            # The server put it into the form that it held (H49), or threw it away (H20): known only by trying.
+            self.marks["write thrown away"] += 1
+            self.thrown_away[side, record, line.field] += 1
+            if self.thrown_away[side, record, line.field] > 12:
+                raise Broken("P3", f"{story} was thrown away 12 times and is still tried")
+
+    def no_lost_update(self, side: Side, record: str, intent: Intent, line: ChangeLine, before: Held | None) -> None:
+        """P2: a person's value is replaced only where both had held it, or as the logged loser of a conflict."""
+        ghost = self.ghost
+        if before is None or before.by != PERSON or line.kind == ChangeKind.RENAME:
+            return
+        blank = before.raw in (None, "") or ghost.codec(line.field).has_gap(before.raw)
+        if side is Side.TABLE and blank and (line.kind == ChangeKind.FILL or line.field in NEVER_BLANK):
+            return  # SPEC §5: a blank stage, status or name is filled again
+        chosen = side is Side.TABLE and line.field in ("stage", "status", "owner")
+        meant = {before.value, *(self.readings(intent.deal, line.field, before.raw) if chosen else ())}
+        if line.kind == ChangeKind.CONFLICT and line.old in meant:
+            agreed = ghost.shadow.get(intent.deal, {})
+            if line.field in agreed and agreed[line.field] == line.new:
+                told = f"and {line.new!r} was what both had agreed on: nobody else had changed it"
+                raise Broken("P2", f"{record}: a person's {line.field} {before.value!r} lost a conflict, {told}")
+            self.marks["conflict logged"] += 1
+            return
+        shadow = ghost.shadow.get(intent.deal, {})
+        if line.field in shadow and self.is_shadow(side, line.field, shadow[line.field], before):
+            # Values decide what changed (SPEC §2): one that was typed away and back again between two looks is as it
+            # was. Typed again after our own write it is a person's later edit (§3.3).
+            ours, value = ghost.effects.get((side, record, line.field), (-1, before.value))
+            if value == before.value or not ghost.agreed_at[intent.deal, line.field] < ours < before.tick:
+                return
+            if self.kept_old(side, intent):
+                return
+            raise Broken("P2", f"{record}: {line.field} {before.value!r} was typed again after our write, and is gone")
+        direction = self.direction(line.field)
+        changed = line.field not in shadow or shadow[line.field] != line.new
+        if direction is Direction.TO_TABLE and side is Side.TABLE and changed:
+            self.marks["one-way column overwritten"] += 1
+            return  # SPEC §5: it stays until the CRM's value changes
+        told = f"both never held it (shadow {shadow.get(line.field)!r})"
+        raise Broken(
+            "P2", f"{record}: a person's {line.field} {before.value!r} became {line.new!r} ({line.kind}), {told}"
+        )
+
+    def direction(self, name: str) -> Direction:
+        """Where the edits of a field may travel."""
+        return next(f.direction for f in self.ghost.fields if f.name == name)
+
+    def is_shadow(self, side: Side, name: str, shadow: Value, before: Held) -> bool:
+        """Whether this is what both had agreed on, or the form into which the server puts that (H49)."""
+        return before.value in (shadow, self.form(side, name, shadow))
+
+    def form(self, side: Side, name: str, value: Value) -> Value | Problem:
+        """What a server makes of a value that is written to it."""
+        knobs, codec = self.ghost.crm.knobs, self.ghost.codec(name)
+        if side is Side.CRM:
+            return codec.from_crm(tidied(knobs.tidy_crm, name, codec.to_crm(value)))
+        return codec.from_table(tidied(knobs.tidy_table, name, codec.to_table(value)), value)
+
+    def kept_old(self, side: Side, intent: Intent) -> bool:
+        """A value set back before the answer to our write was read looks like a server that threw the write away
+        (H20): it is tried again after a pause."""
+        for write in self.ghost.store.history(deal=intent.deal, limit=10):
+            if write.side is side and "took the write but kept" in write.note:
+                self.marks["set back within the write"] += 1
+                return True
+        return False
+
+    def later_wins(self, side: Side, record: str, intent: Intent, line: ChangeLine, loser: Held) -> None:
+        """SPEC §2: in a conflict the later edit wins, as far as clocks can tell; what is too close goes to one side."""
+        ghost = self.ghost
+        source = intent.row if side is Side.CRM else intent.deal
+        sight = ghost.sights.get((side.other, source))
+        winner = sight.held[line.field] if sight is not None and sight.held is not None else None
+        moved = any(key[:2] == (Side.CRM, intent.deal) for key in ghost.windows)  # an edit that the engine never saw
+        if winner is None or winner.by != PERSON or loser.by != PERSON or moved or loser.raw in (None, ""):
+            return
+        crm, cell = (loser, winner) if side is Side.CRM else (winner, loser)
+        # HighLevel dates most fields with the whole deal: another field's edit makes this one look newer.
+        own_clock = line.field in OWN_CLOCK and bool(ghost.crm.own_clocks)
+        dated = crm.at if own_clock else max(crm.at, ghost.touched_at.get(intent.deal, crm.at))
+        later = loser.at - winner.at if side is Side.CRM else loser.at - dated
+        story = f"{intent.deal}: {line.field} {line.new!r} won over {loser.value!r}"
+        if later > TIE_SECONDS + 1.0 + SKEW_SECONDS:
+            raise Broken("P2", f"{story}, which was typed {later:.1f} s later")
+        self.marks["conflict, later wins" if later < 0 else "conflict, earlier wins"] += 1
+        shown = dated + ghost.crm.clock_offset - ghost.crm.true_offset
+        cell_shown = math.floor(cell.at - ghost.table.true_offset) + ghost.table.clock_offset
+        if abs(shown - cell_shown) <= TIE_SECONDS - 0.01 and dated == crm.at and not ghost.table.clockless:
+            self.marks["conflict, tie"] += 1
+            if side is self.tie_side:
+                raise Broken("P2", f"{story}, though both look equally late and {side.value} wins ties")
+
+    # --- P7, P8 --------------------------------------------------------------------------------------------------
+
+    def made_once(self, intent: Intent, row: str) -> None:
+        """P7: a deal gets a row only where it has none; one that came after the engine's look is a window."""
+        ghost, deal = self.ghost, intent.deal
+        link = ghost.store.link(deal)
+        for other, (key, by, tick) in ghost.keyed.items():
+            if key != deal or not ghost.alive(Side.TABLE, other):
+                continue
+            sight = ghost.swept.get((Side.TABLE, other))
+            known = sight is not None and sight.tick >= tick and sight.key == deal
+            if by == ENGINE or known:
+                raise Broken("P7", f"{deal} has the row {other} and got {row} as well")
+            self.marks["key typed before its row was made"] += 1
+        last = ghost.sights.get((Side.TABLE, link.row)) if link is not None else None
+        missed = last is not None and last.held is None and last.number == ghost.number  # a person took it back since
+        if link is not None and link.row != row and ghost.alive(Side.TABLE, link.row) and not missed:
+            raise Broken("P7", f"{deal} has the row {link.row}, whose key was changed, and got {row} as well")
+
+    def deleted(self, side: Side, record: str, partner: str) -> None:
+        """P8: a deletion by the engine follows a person's deletion of the other record."""
+        if self.ghost.alive(side.other, partner) or partner not in self.ghost.dropped[side.other]:
+            raise Broken("P8", f"{record} was deleted, and nobody deleted {partner}")
+
+    def gone(self, deal: str) -> None:
+        """P8 for what is only said, "Deleted in HighLevel": a read of that deal by its id said so."""
+        sight = self.ghost.sights.get((Side.CRM, deal))
+        if sight is None or sight.held is not None:
+            raise Broken("P8", f"{deal} is taken for deleted, and no read of it by its id said so")
+
+    # --- a commit ------------------------------------------------------------------------------------------------
+
+    def committed(self) -> None:
+        """P6: the shadow moves by acknowledgement or agreement only, the stamps only forward."""
+        ghost = self.ghost
+        for deal in sorted(ghost.store.touched):
+            link = ghost.store.link(deal)
+            if link is None:
+                self.marks["link forgotten"] += 1
+                ghost.shadow.pop(deal, None)
+                ghost.seen.pop(deal, None)
+                continue
+            if link.seen is not None:
+                if link.seen < ghost.seen.get(deal, link.seen):
+                    raise Broken("P6", f"{deal}: the newest stamp went back to {link.seen}")
+                ghost.seen[deal] = link.seen
+            if link.state is not LinkState.BOTH:
+                self.marks[f"link {link.state.value}"] += 1
+            if link.state is LinkState.DEAL_GONE and ghost.states.get(deal) is not LinkState.DEAL_GONE:
+                self.gone(deal)
+            ghost.states[deal] = link.state
+            old, new = ghost.shadow.get(deal, {}), ghost.linked(link)
+            for name, value in new.items():
+                if name not in old or old[name] != value:
+                    self.shadow_moved(deal, link.row, name, value, first=deal not in ghost.shadow)
+                    ghost.agreed_at[deal, name] = ghost.tick
+            ghost.shadow[deal] = new
+        ghost.store.touched.clear()
+
+    def shadow_moved(self, deal: str, row: str, name: str, value: Value, *, first: bool) -> None:
+        """Both sides held the new value, or were written with it."""
+        ghost = self.ghost
+        for side, record in ((Side.CRM, deal), (Side.TABLE, row)):
+            if value in ghost.ever.get((side, record, name), set()):
+                continue
+            if self.excuse(deal, name, value):
+                return
+            cell: Raw = ghost.cell(row, name) if ghost.alive(Side.TABLE, row) else None
+            if value is None and cell in (None, [None, None]):
+                return  # nothing was written into this cell of a new row, and nothing stands there
+            if name == "stage" and cell is not None and ghost.codec(name).from_table(cell, value) == value:
+                self.marks["stage of the same name in another pipeline"] += 1
+                ghost.held[side][record][name] = replace(ghost.held[side][record][name], value=value)
+                return  # SPEC §3.8: without a Pipeline cell a stage is looked up in the deal's own pipeline
+            if side is Side.TABLE and cell is not None and value in self.readings(deal, name, cell):
+                return
+            if first and side is Side.TABLE and not ghost.alive(Side.TABLE, row):
+                return
+            raise Broken("P6", f"{deal}: the shadow of {name} became {value!r}, which {record} never held")
+
+    def taken(self, deal: str, name: str, value: Value) -> bool:
+        """SPEC §3.3: a write of which nobody can say what became of it is taken as done."""
+        for write in self.ghost.store.history(deal=deal, limit=30):
+            if write.state == "taken" and any(c.field == name and c.new == value for c in write.changes):
+                self.marks["shadow taken"] += 1
+                return True
+        return False
+
+
+def shows(ghost: Ghost, row: str, name: str, value: Value) -> bool:
+    """Whether a cell shows the present name of a choice; a renamed option keeps its meaning (SPEC §1)."""
+    codec, raw = ghost.codec(name), ghost.cell(row, name)
+    want = codec.to_table(value)
+    wanted, cells = (want, raw) if isinstance(want, list) and isinstance(raw, list) else ([want], [raw])
+    columns = ("pipeline", "stage") if name == "stage" else (name,)
+    for name_wanted, cell, column in zip(wanted, cells, columns, strict=True):
+        labels = {folded(label_of(cell, ghost.table.columns.get(column))), folded(ghost.first_met(column, cell))}
+        if name_wanted is not None and folded(name_wanted) not in labels:
+            return False
+    return True

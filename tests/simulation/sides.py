@@ -1,0 +1,254 @@
+"""The two sides of tests/memory.py with what a simulation needs beside: skewed clocks, sweeps page by page, an index
+that is late by another time for every version, rows that a sweep leaves out, option ids that are never used twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from zlib import crc32
+
+from syncd.fields import STATUSES
+from syncd.model import ABSENT, Raw, Record, Side, Stamp
+from syncd.sides import Question, ReadResult, Refused, Unread
+from syncd.values import text
+from tests.memory import COLUMNS, VOCABULARY, Clock, MemoryCrm, MemoryTable, Row, Version
+from tests.simulation.knobs import Knobs
+
+PAGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Writes that a server refuses until a pass: of one record, or naming one field, or all."""
+
+    until: int
+    record: str | None
+    field: str | None
+    everyone: bool
+
+
+class Trouble:
+    """What goes wrong on a side for some passes. `number` is the pass that runs."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.hidden: dict[str, int] = {}  # record -> last pass in which sweeps leave it out
+        self.unread: dict[str, int] = {}
+        self.ignores: dict[str, int] = {}  # field -> last pass in which writes are taken and thrown away
+        self.rules: list[Rule] = []
+        self.undated = -1
+        self.expired = False  # the cursor of the sweep under way is refused at its next page
+
+    def on(self, since: Mapping[str, int], what: str) -> bool:
+        """Whether it is still so."""
+        return since.get(what, -1) >= self.number
+
+    def end(self) -> None:
+        """Faults stop."""
+        self.__init__()  # type: ignore[misc]
+
+
+def tidied(how: str, name: str, raw: Raw) -> Raw:
+    """What a server makes of a value (H49)."""
+    if name == "name" and isinstance(raw, str):
+        if how == "upper":
+            return raw.upper()
+        if how == "cut":
+            return raw[:24]
+        if how == "trim":
+            return text(raw)
+    if name == "value" and how == "round" and isinstance(raw, int | float):
+        return round(raw)
+    return raw
+
+
+def pages(ids: Iterable[str]) -> list[list[str]]:
+    """Ids by pages; a side without records has one empty page."""
+    listed = list(ids)
+    return [listed[start : start + PAGE] for start in range(0, len(listed), PAGE)] or [[]]
+
+
+class SimCrm(MemoryCrm):
+    """HighLevel in a simulation."""
+
+    def __init__(self, clock: Clock, knobs: Knobs) -> None:
+        super().__init__(clock, VOCABULARY)
+        self.knobs, self.trouble, self.latency = knobs, Trouble(), knobs.latency
+        self.true_offset = knobs.offsets[0]
+        self.clock_offset = knobs.offsets[0] + knobs.errors[0]
+        self.own_clocks = frozenset({"stage", "status"}) if knobs.own_clocks else frozenset()
+        self.faults.tidy = lambda name, raw: tidied(knobs.tidy_crm, name, raw)
+
+    @property
+    def server_now(self) -> float:
+        """The server's clock, which is off by another time than the engine believes."""
+        return round(self.clock.now - self.true_offset, 3)
+
+    def lag_of(self, deal: str, number: int) -> float:
+        """By how much the index is late with this version: another time for each, the same in every run."""
+        return self.knobs.lag * (crc32(f"{deal} {number}".encode()) % 1000) / 1000
+
+    def indexed(self, deal: str) -> Version | None:
+        """The newest version that the index has."""
+        versions, now = self.deals[deal], self.clock.now
+        for number in range(len(versions) - 1, -1, -1):
+            if versions[number].at + self.lag_of(deal, number) <= now:
+                return versions[number]
+        return None
+
+    def is_late(self, deal: str) -> bool:
+        """Whether the index does not have the newest version."""
+        return self.indexed(deal) is not self.deals[deal][-1]
+
+    def sweep(self) -> Iterator[Record]:
+        """Deals as the index has them, page by page; people edit between two pages."""
+        with self.call("sweep"):
+            shown: dict[str, Record] = {}
+            done = False
+            while not done:
+                shown, done = {}, True
+                for page in pages(self.deals):
+                    self.step("crm", "page", "before", page)
+                    if self.trouble.expired:
+                        self.trouble.expired = done = False
+                        break
+                    self.clock.advance(self.latency)
+                    for deal in page:
+                        version = self.indexed(deal)
+                        hidden = self.trouble.on(self.trouble.hidden, deal)
+                        if version is not None and version.values is not None and not hidden:
+                            shown[deal] = self.record(deal, version)
+                    self.step("crm", "page", "after", page)
+            yield from [record for record in shown.values() if record.outside is None]
+
+    def read(self, ids: Sequence[str], *, needed: Collection[int] | None = None) -> dict[str, ReadResult]:
+        """Each deal as it is now, or a refusal."""
+        found: dict[str, ReadResult] = {}
+        for deal in ids:
+            with self.call("read", [deal]):
+                versions = self.deals.get(deal)
+                if self.trouble.on(self.trouble.unread, deal):
+                    found[deal] = Unread("HighLevel refused the read.")
+                elif not versions or versions[-1].values is None:
+                    found[deal] = ABSENT
+                else:
+                    found[deal] = self.record(deal, versions[-1])
+        return found
+
+
+class SimTable(MemoryTable):
+    """Airtable in a simulation."""
+
+    def __init__(self, clock: Clock, knobs: Knobs) -> None:
+        columns = {**COLUMNS, "value": replace(COLUMNS["value"], precision=knobs.precision)}
+        if not knobs.pipeline_column:
+            del columns["pipeline"]
+        super().__init__(clock, columns)
+        self.knobs, self.trouble, self.latency = knobs, Trouble(), knobs.latency
+        self.true_offset = knobs.offsets[1]
+        self.clock_offset = knobs.offsets[1] + knobs.errors[1]
+        self.faults.tidy = lambda name, raw: tidied(knobs.tidy_table, name, raw)
+        self.options_made = 0
+        self.linked: Callable[[str], bool] = lambda _row: False
+        self.made_for: dict[str, int] = {}
+        if knobs.selects:
+            for name in ("status", "stage", "pipeline"):
+                if name in self.columns:
+                    self.columns[name] = replace(self.columns[name], kind="select")
+            for label in STATUSES:
+                self.stored("status", label)
+
+    @property
+    def server_now(self) -> float:
+        """As above."""
+        return round(self.clock.now - self.true_offset, 3)
+
+    def new_id(self, key: str) -> str:
+        """Named after the deal, so that a shorter story speaks of the same rows."""
+        self.made_for[key] = number = self.made_for.get(key, 0) + 1
+        return f"row-{key}-{number}"
+
+    def stored(self, name: str, raw: Raw) -> Raw:
+        """As in memory.py, with an id that no option had before."""
+        column = self.columns.get(name)
+        if raw is None or raw == "" or column is None or column.kind != "select" or raw in column.options:
+            return None if raw == "" else raw
+        for option, label in column.options.items():
+            if label == raw:
+                return option
+        self.options_made += 1
+        option = f"opt{column.id}{self.options_made}"
+        self.columns[name] = replace(column, options={**column.options, option: str(raw)})
+        return option
+
+    def put(self, row: str, key: str | None = None, /, **cells: Raw) -> None:
+        """As in memory.py; a cell that holds the same afterwards was not modified."""
+        with self._same_is_no_edit(self.rows.get(row)):
+            super().put(row, key, **cells)
+
+    def _set(self, row: Row, name: str, raw: Raw) -> None:
+        """Likewise."""
+        with self._same_is_no_edit(row):
+            super()._set(row, name, raw)
+
+    @contextmanager
+    def _same_is_no_edit(self, row: Row | None) -> Iterator[None]:
+        before, edited = (dict(row.cells), dict(row.edited)) if row is not None else ({}, {})
+        yield
+        if row is not None:
+            for column, cell in row.cells.items():
+                if before.get(column) == cell and column in edited:
+                    row.edited[column] = edited[column]
+
+    def sweep(self) -> Iterator[Record]:
+        """Rows page by page."""
+        with self.call("sweep"):
+            shown: dict[str, Record] = {}
+            done = False
+            while not done:
+                shown, done = {}, True
+                for page in pages(self.rows):
+                    self.step("table", "page", "before", page)
+                    if self.trouble.expired:
+                        self.trouble.expired = done = False
+                        break
+                    self.clock.advance(self.latency)
+                    for row in page:
+                        # Rows are made with an upsert and no look before it (SPEC §3.5): one with a key of its own
+                        # that a sweep left out would be overwritten. Only rows that the engine knows are left out.
+                        hidden = self.trouble.on(self.trouble.hidden, row) and self.linked(row)
+                        if row in self.rows and not hidden:
+                            shown[row] = self.record(row)
+                    self.step("table", "page", "after", page)
+            yield from shown.values()
+
+    def read(self, ids: Sequence[str], *, needed: Collection[int] | None = None) -> dict[str, ReadResult]:
+        """Rows as they are now, or refusals."""
+        self.faults.unread = {row for row in ids if self.trouble.on(self.trouble.unread, row)}
+        return super().read(ids, needed=needed)
+
+    def edited(self, questions: Sequence[Question]) -> dict[Question, Stamp]:
+        """Edit times, unless the table refuses to tell them."""
+        self.clockless = self.trouble.undated >= self.trouble.number
+        return super().edited(questions)
+
+
+def refusal(side: SimCrm | SimTable, verb: str, record: str, changes: Mapping[str, Raw]) -> Refused | None:
+    """What the rules of a side say to a write."""
+    trouble = side.trouble
+    indexes = {f.name: index for index, f in enumerate(side.fields)}
+    for rule in trouble.rules:
+        if rule.until < trouble.number:
+            continue
+        if rule.record is not None and rule.record == record:
+            return Refused(f"{side.label} refuses “{record}”.")
+        if rule.field is not None and rule.field in changes:
+            return Refused(f"Nobody may write {rule.field}.", frozenset({indexes[rule.field]}), everyone=rule.everyone)
+        if rule.record is None and rule.field is None and changes:
+            return Refused("The token may not write.", everyone=True)
+    return None
+
+
+__all__ = ["PAGE", "Rule", "Side", "SimCrm", "SimTable", "Trouble", "refusal", "tidied"]

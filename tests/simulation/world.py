@@ -1,0 +1,89 @@
+"""A world of a simulation: two faulty sides, a database that outlives the process, and the ghost that knows it all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from syncd.fields import Field
+from syncd.model import Raw, Side
+from syncd.reconcile import Pair
+from tests.memory import FIELD_NAMES, Clock, Row, Step, World, field_of
+from tests.simulation.ghost import PERSON, Ghost
+from tests.simulation.knobs import SKEW_SECONDS, Knobs
+from tests.simulation.sides import SimCrm, SimTable, refusal
+from tests.simulation.store import SimStore, copy_of, fresh_database
+
+
+class SimWorld(World):
+    """See `tests.memory.World`; the store is in memory and every step goes to `on_step`."""
+
+    def __init__(self, knobs: Knobs, on_step: Step) -> None:
+        self.knobs, self.on_step = knobs, on_step
+        self.tie_side = Side.CRM if knobs.tie_crm else Side.TABLE
+        self.fields: tuple[Field, ...] = tuple(field_of(name) for name in FIELD_NAMES)
+        self.clock = Clock()
+        self.crm: SimCrm = SimCrm(self.clock, knobs)
+        self.table: SimTable = SimTable(self.clock, knobs)
+        self.crm.step = self.table.step = on_step
+        self.crm.faults.refuse = lambda verb, record, changes: refusal(self.crm, verb, record, changes)
+        self.table.faults.refuse = lambda verb, record, changes: refusal(self.table, verb, record, changes)
+        self.table.linked = self.is_linked
+        self.stopping = False
+        self.bin: dict[str, Row] = {}  # deleted rows, for whoever wants them back
+        self.lost_keys: dict[str, str] = {}
+        self.serials = 0
+        self.pausing = False  # between two passes
+        self.database: Any = fresh_database()
+        self.old_database: Any = None
+        self.start()
+        self.ghost = Ghost(self.crm, self.table, self.fields, self.sim_store)
+
+    def is_linked(self, row: str) -> bool:
+        """Whether the engine knows this row as that of the deal whose id it carries."""
+        link = self.sim_store.link(self.table.rows[row].key or "") if row in self.table.rows else None
+        return link is not None and link.row == row
+
+    def serial(self) -> int:
+        """A number that was not used before."""
+        self.serials += 1
+        return self.serials
+
+    def start(self) -> None:
+        """The program starts."""
+        self.sim_store = SimStore(self.database, self.on_step)
+        self.store = self.sim_store  # type: ignore[assignment]
+        self.pair = Pair(
+            "test",
+            self.fields,
+            self.crm,
+            self.table,
+            self.sim_store,
+            self.tie_side,
+            SKEW_SECONDS,
+            self.knobs.read_lag,
+            clock=self.clock,
+            stopping=lambda: self.stopping,
+        )
+
+    def restart(self) -> None:
+        """The program was killed, or ended, and starts again."""
+        self.sim_store.close()
+        self.stopping = False
+        self.start()
+        self.ghost.store = self.sim_store
+
+    def keep_copy(self) -> None:
+        """Somebody copies the database file."""
+        self.old_database = copy_of(self.database)
+
+    def put_copy_back(self) -> None:
+        """Somebody puts the copy back while the program is not running."""
+        if self.old_database is not None:
+            self.sim_store.close()
+            self.database = copy_of(self.old_database)
+            self.restart()
+
+    def made(self, deal: str, **values: Raw) -> None:
+        """A deal that is there from the start."""
+        self.deal(deal, **values)
+        self.ghost.changed(Side.CRM, deal, PERSON)
