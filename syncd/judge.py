@@ -266,7 +266,8 @@ def judge(
     if x is UNKNOWN or y is UNKNOWN:
         return Verdict(index, Kind.HOLD, shadow, x, y, remark or "it could not be read", table_edited=edited)
     assert crm is not None  # an unknown deal was held above
-    if agreed is not None and x == agreed.value and option_gone(codec, agreed.table, table.raw[index]):
+    blankable = ground.fields[index].name not in NEVER_BLANK  # the others are filled again
+    if blankable and agreed is not None and x == agreed.value and option_gone(codec, agreed.table, table.raw[index]):
         return _optionless(ground, index, shadow, x, y)
     if direction is Direction.OFF:
         return Verdict(index, Kind.HOLD, shadow, x, y, "this column is off")

@@ -24,6 +24,7 @@ from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # pysqlite
 from syncd.folder import trouble
 from syncd.guards import GuardKind, HeldSet, Member
 from syncd.judge import Change
+from syncd.marks import MarkFile, Marks
 from syncd.model import NO_SHADOW, Agreed, Link, LinkState, Missing, PackedShadow, Raw, Shadow, Side, Value
 
 FILE_NAME: Final = "syncd.db"
@@ -181,6 +182,7 @@ class Store:
         self.pair = pair
         self.path = folder / FILE_NAME if folder is not None else Path(":memory:")
         self.read_only = read_only
+        self.marks: Marks | None = MarkFile(folder) if folder is not None else None
         try:
             self.connection = self._connect(folder) if folder is not None else sqlite3.connect(":memory:")
             self.db = sqlite_utils.Database(self.connection)

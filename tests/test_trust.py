@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from syncd.generation import FILE_NAME as GENERATION
+from syncd.marks import FILE_NAME as GENERATION
 from syncd.model import LinkState, Side
 from syncd.plan import Trouble
 from syncd.policy import DealDeleted, Limits, Policy, RowDeleted

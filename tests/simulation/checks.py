@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from syncd.carry import SOURCE_AGE_SECONDS
 from syncd.fields import NEVER_BLANK, OWN_CLOCK
+from syncd.guards import too_many_changes
 from syncd.judge import ChangeKind
 from syncd.model import Direction, LinkState, Raw, Side, Value
 from syncd.store import ChangeLine
@@ -34,6 +35,7 @@ class Checks:
     def __init__(self, ghost: Ghost, marks: Counter[str], tie_side: Side) -> None:
         self.ghost, self.marks, self.tie_side = ghost, marks, tie_side
         self.thrown_away: Counter[tuple[Side, str, str]] = Counter()
+        self.unasked: dict[tuple[int, Side, str], set[str]] = {}
         self.excuse: Callable[[str, str, Value], bool] = self.taken
 
     # --- a write took effect -------------------------------------------------------------------------------------
@@ -43,6 +45,9 @@ class Checks:
         ghost, side = self.ghost, entry.side
         intent = self.intent_of(entry)
         before = dict(ghost.held[side].get(entry.id, {}))
+        if entry.verb == "delete":
+            self.record_deleted(entry, intent, before)
+            return
         if entry.verb == "create":
             self.made_once(intent, entry.id)
             ghost.made[entry.id] = intent.deal
@@ -91,6 +96,7 @@ class Checks:
         """P1, P2, P3 for one field."""
         side, record = entry.side, entry.id
         self.marks[f"write {side.value} {line.kind}"] += 1
+        self.within_limits(entry, intent, line)
         window = self.in_window(side, record, before) or (entry.verb == "create" and self.key_came(record))
         self.no_invention(side, intent, line, before)
         if window:
@@ -136,6 +142,10 @@ class Checks:
                 raise Broken("P1", f"{story} is no new name, the cell means {before.value!r}")
             return
         source = intent.row if side is Side.CRM else intent.deal
+        if side is Side.CRM and line.new == "abandoned" and "was deleted in" in line.why:
+            self.marks["abandoned"] += 1
+            self.deleted(side, intent.deal, intent.row)
+            return
         if line.kind == NEW and intent.deal not in ghost.shadow:
             if line.new not in ghost.ever.get((side.other, source, line.field), set()):
                 raise Broken("P1", f"{story}, which {source} never held")
@@ -258,6 +268,9 @@ class Checks:
         moved = any(key[:2] == (Side.CRM, intent.deal) for key in ghost.windows)  # an edit that the engine never saw
         if winner is None or winner.by != PERSON or loser.by != PERSON or moved or loser.raw in (None, ""):
             return
+        if ghost.restored:
+            self.marks["conflict after an old database"] += 1
+            return  # which stamps our own writes set is forgotten with the shadows (SPEC §4)
         crm, cell = (loser, winner) if side is Side.CRM else (winner, loser)
         # HighLevel dates most fields with the whole deal: another field's edit makes this one look newer.
         own_clock = line.field in OWN_CLOCK and bool(ghost.crm.own_clocks)
@@ -293,6 +306,31 @@ class Checks:
         if link is not None and link.row != row and ghost.alive(Side.TABLE, link.row) and not missed:
             raise Broken("P7", f"{deal} has the row {link.row}, whose key was changed, and got {row} as well")
 
+    def record_deleted(self, entry: LoggedWrite, intent: Intent, before: Mapping[str, Held]) -> None:
+        """P8, and P2: what is deleted holds nothing that somebody typed since both sides agreed."""
+        ghost, side = self.ghost, entry.side
+        self.marks[f"write {side.value} delete"] += 1
+        self.deleted(side, entry.id, intent.row if side is Side.CRM else intent.deal)
+        shadow = ghost.shadow.get(intent.deal, {})
+        for name, held in before.items():
+            if held.by == PERSON and name in shadow and not self.in_window(side, entry.id, held):
+                if not self.is_shadow(side, name, shadow[name], held):
+                    raise Broken("P2", f"{entry.id} was deleted with the {name} {held.value!r} that a person gave it")
+        ghost.changed(side, entry.id, ENGINE)
+
+    def within_limits(self, entry: LoggedWrite, intent: Intent, line: ChangeLine) -> None:
+        """P9: beyond the limits only what a person has approved, to the letter."""
+        ghost, side = self.ghost, entry.side
+        if entry.verb != "update" or line.kind == ChangeKind.RENAME:
+            return
+        if (side, line.field, intent.deal, line.old, line.new) in ghost.approved:
+            self.marks["approved write"] += 1
+            return
+        written = self.unasked.setdefault((ghost.number, side, line.field), set())
+        written.add(intent.deal)
+        if too_many_changes(len(written), ghost.total, side, ghost.crm.knobs.limits()):
+            raise Broken("P9", f"{line.field} changed on {sorted(written)} of {ghost.total} without an approval")
+
     def deleted(self, side: Side, record: str, partner: str) -> None:
         """P8: a deletion by the engine follows a person's deletion of the other record."""
         if self.ghost.alive(side.other, partner) or partner not in self.ghost.dropped[side.other]:
@@ -309,6 +347,10 @@ class Checks:
     def committed(self) -> None:
         """P6: the shadow moves by acknowledgement or agreement only, the stamps only forward."""
         ghost = self.ghost
+        if ghost.store.anew:
+            for known in (ghost.shadow, ghost.seen, ghost.states, ghost.agreed_at):
+                known.clear()
+            ghost.store.anew = False
         for deal in sorted(ghost.store.touched):
             link = ghost.store.link(deal)
             if link is None:
@@ -350,8 +392,9 @@ class Checks:
                 return  # SPEC §3.8: without a Pipeline cell a stage is looked up in the deal's own pipeline
             if side is Side.TABLE and cell is not None and value in self.readings(deal, name, cell):
                 return
-            if first and side is Side.TABLE and not ghost.alive(Side.TABLE, row):
-                return
+            if side is Side.TABLE and not ghost.alive(Side.TABLE, row):
+                if first or (name == "status" and value == "abandoned"):
+                    return  # SPEC §5: what a deleted row makes of its deal
             raise Broken("P6", f"{deal}: the shadow of {name} became {value!r}, which {record} never held")
 
     def taken(self, deal: str, name: str, value: Value) -> bool:

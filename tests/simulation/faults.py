@@ -5,6 +5,7 @@ To add a fault: a line in `FAULTS` with its knob, where it may happen, what it n
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 Place = Callable[[Point], bool]
 ANSWERS: Final = ("401 unauthorized", "403 forbidden", "429 too many requests", "500 server error", "503 unavailable")
-WRITES: Final = ("write", "create")
+WRITES: Final = ("write", "create", "delete")
 FIELDS: Final = ("name", "value", "owner", "status", "stage", "source")
 
 
@@ -96,7 +97,9 @@ def crash(_world: SimWorld, point: Point) -> None:
     raise Crash(f"killed at {point}")
 
 
-def disk_full(_world: SimWorld, _point: Point) -> None:
+def disk_full(_world: SimWorld, point: Point) -> None:
+    if point.verb == "mark":
+        raise OSError(errno.ENOSPC, "No space left on device")
     raise sqlite3.OperationalError("database or disk is full")
 
 

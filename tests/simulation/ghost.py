@@ -83,6 +83,9 @@ class Ghost:
     touched_at: dict[str, float] = field(default_factory=dict)  # when people last changed anything in a deal
     gone: dict[tuple[Side, str], dict[str, Held]] = field(default_factory=dict)  # as it was when it was deleted
     dropped: dict[Side, set[str]] = field(default_factory=lambda: {Side.CRM: set(), Side.TABLE: set()})
+    restored: bool = False  # an old database was put back
+    approved: set[tuple[Side, str, str, Value, Value]] = field(default_factory=set)  # (side, field, deal, old, new)
+    total: int = 0  # links, as the guards counted them last
     vocabulary_read: Vocabulary = field(default_factory=Vocabulary)  # as the engine knows it
     _codecs: dict[str, Codec] = field(default_factory=dict)
     _codecs_for: tuple[object, ...] = ()

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from random import Random
 from typing import Final
 
-# The engine has no generation guard yet (SPEC §4): with an old database put back it loses edits. Switch on with it.
-RESTORES_OLD_DATABASE: Final = False
+from syncd.policy import Limits
+from tests.memory import NO_LIMITS
 
 SKEW_SECONDS: Final = 1.0
 READ_LAGS: Final = (20.0, 60.0)
@@ -57,7 +57,17 @@ class Knobs:
     tidy_crm: str = ""
     tidy_table: str = ""
     own_clocks: bool = True
+    guard: int = 1_000  # more changes of one field in one direction than this are held, if it is over the share, too
+    deal_deleted: str = "keep"
+    row_deleted: str = "restore"
+    quiet: float = 0.0  # seconds for which a typed cell must rest
+    answers: float = 0.0  # share of people's actions that approve, refuse or resume
     replans: bool = False  # plan each view twice more: again, and in another order (P10)
+
+    def limits(self) -> Limits:
+        """The guards' limits: where `guard` is small, all of them are."""
+        small = self.guard < 10
+        return Limits(self.guard, 0.2, 4, self.guard, 0.1, 1) if small else NO_LIMITS
 
     def shown(self) -> str:
         """The knobs that are not as usual, for a failing seed's story."""
@@ -105,7 +115,7 @@ def draw(seed: int) -> Knobs:
         refused_columns=rate(0.02, 0.08, off=0.75),
         ignored=rate(0.03, 0.1, off=0.85),
         undated=rate(0.1, 0.3, off=0.85),
-        restores=rate(0.1, 0.2, off=0.8) if RESTORES_OLD_DATABASE else 0.0,
+        restores=rate(0.1, 0.2, off=0.8),
         lag=rate(0.2, 2.0, 15.0, read_lag * 0.9, off=0.4),
         read_lag=read_lag,
         tie_crm=rng.random() < 0.7,
@@ -117,5 +127,10 @@ def draw(seed: int) -> Knobs:
         tidy_crm=rng.choice(TIDY),
         tidy_table=rng.choice(TIDY),
         own_clocks=rng.random() < 0.8,
+        guard=rng.choice((1_000, 1_000, 1, 2)),
+        deal_deleted=rng.choice(("keep", "keep", "delete_row")),
+        row_deleted=rng.choice(("restore", "restore", "restore", "ignore", "abandon_deal", "delete_deal")),
+        quiet=rng.choice((0.0, 0.0, 5.0)),
+        answers=rate(0.1, 0.3, off=0.3),
         replans=rng.random() < 0.25,
     )

@@ -43,6 +43,10 @@ REQUIRED: Final = (
     *("settled crm update: open", "settled table update: open"),
     *(f"found {trouble.value}" for trouble in Trouble),
     *("link deal_gone", "link outside", "link forgotten", "stale sight", "row comes back", "column suspended"),
+    *("held changes", "held deletions", "held almost empty", "approve", "resume", "link row_gone", "start anew"),
+    *("write crm delete", "write table delete", "abandoned", "put copy back"),
+    *(f"crash {phase} {what}" for phase in ("before", "after") for what in ("store mark", "crm delete", "table delete")),
+    *("settled crm delete: done", "settled table delete: done", "settled crm delete: not_done"),
     *("second look: adopted", "second look: held or adopted", "conflict, later wins", "conflict logged"),
     *("window hit", "write thrown away", "one-way column overwritten", "shadow taken", "planned again"),
     *("at rest: twofold", "at rest: wrong key", "at rest: outside", "at rest: unknown choice"),
@@ -57,6 +61,7 @@ def listening(simulation: Simulation) -> Iterator[None]:
         for module, name, around in (
             (syncd.reconcile, "make_plan", planned),
             (syncd.reconcile, "settle", settled),
+            (syncd.reconcile, "total_links", counted),
             (syncd.plan, "judge", judged),
             (syncd.carry, "recheck", rechecked),
             (syncd.carry, "with_agreed", adopted),
@@ -81,6 +86,16 @@ def planned(simulation: Simulation, real: Callable[[View], Plan]) -> Callable[[V
         return plan
 
     return make_plan
+
+
+def counted(simulation: Simulation, real: Callable[..., int]) -> Callable[..., int]:
+    """What the guards take for all links."""
+
+    def total_links(view: View, plan: Plan) -> int:
+        simulation.ghost.total = real(view, plan)
+        return simulation.ghost.total
+
+    return total_links
 
 
 def backwards(records: Mapping[str, Thing]) -> dict[str, Thing]:

@@ -11,8 +11,10 @@ from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from syncd.fields import STATUSES
+from syncd.guards import SEVERAL
 from syncd.model import Raw, Side
 from syncd.sides import Pipeline, Stage, User
+from syncd.store import HeldRecord
 from tests.memory import Row
 from tests.simulation.ghost import PERSON
 from tests.simulation.schedule import Argument
@@ -527,12 +529,65 @@ class ChangeOption:
                 world.ghost.changed(Side.TABLE, row, PERSON)
 
 
+# --- what only a person may say -------------------------------------------------------------------------------------
+
+
+class Approve:
+    """A person approves something that is held."""
+
+    name: ClassVar[str] = "approve"
+    share: ClassVar[str] = "answers"
+    weight: ClassVar[int] = 5
+
+    def draw(self, world: SimWorld, rng: Random) -> Arguments | None:
+        waiting = [record for record in world.sim_store.held() if record.state == "held"]
+        return (rng.randrange(len(waiting)),) if waiting and not world.in_transaction else None
+
+    def do(self, world: SimWorld, nth: int) -> None:
+        waiting = [record for record in world.sim_store.held() if record.state == "held"]
+        if waiting and not world.in_transaction:
+            approve(world, waiting[nth % len(waiting)])
+
+
+class Resume:
+    """A person lets a frozen deal go on."""
+
+    name: ClassVar[str] = "resume"
+    share: ClassVar[str] = "answers"
+    weight: ClassVar[int] = 1
+
+    def draw(self, world: SimWorld, rng: Random) -> Arguments | None:
+        deals = live_deals(world)
+        return (rng.choice(deals),) if deals and not world.in_transaction else None
+
+    def do(self, world: SimWorld, deal: str) -> None:
+        if not world.in_transaction:
+            world.quietly(lambda: world.sim_store.resume(deal, world.clock()))
+
+
+def approve(world: SimWorld, record: HeldRecord) -> None:
+    """Says yes to exactly what was shown."""
+    several = record.set.field == SEVERAL
+    world.quietly(lambda: world.sim_store.answer_held(record.digest, "refused" if several else "approved"))
+    members = record.set.members
+    world.ghost.approved |= {(record.set.side, record.set.field, one.record, one.old, one.new) for one in members}
+
+
+def answer_all(world: SimWorld) -> None:
+    """A patient person approves whatever is held, and lets everything go on."""
+    for record in world.sim_store.held():
+        if record.state == "held":
+            approve(world, record)
+    for deal in sorted({deal for deal, _ in world.sim_store.frozen()}):
+        world.quietly(lambda deal=deal: world.sim_store.resume(deal, world.clock()))
+
+
 ACTIONS: Final[dict[str, Action]] = {
     action.name: action
     for action in (
         EditDeal(), EditRow(), EditBoth(), TouchDeal(), AddDeal(), DropDeal(), RestoreDeal(), DropRow(), RestoreRow(),
         CopyRow(), SetKey(), TypeRow(), RenameStage(), RenamePipeline(), DropStage(), AddStage(), RenameUser(),
-        ListUser(), ChangeOption(),
+        ListUser(), ChangeOption(), Approve(), Resume(),
     )
 }  # fmt: skip
 
@@ -550,7 +605,7 @@ def draw_action(world: SimWorld, rng: Random, *, edits_only: bool = False) -> Dr
     share = ""
     if not edits_only:
         r = rng.random()
-        for knob in ("vocabulary", "keys", "records"):
+        for knob in ("vocabulary", "keys", "records", "answers"):
             rate: float = getattr(world.knobs, knob)
             if r < rate:
                 share = knob

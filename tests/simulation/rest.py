@@ -63,6 +63,9 @@ class Rest:
                 raise Broken("P4", f"{deal} has the rows {rows}, and not all are told")
             self.marks["at rest: twofold"] += 1
             return
+        if not rows and link is not None and link.state is LinkState.ROW_GONE:
+            self.marks["at rest: row stays away"] += 1
+            return
         owner = {other.row: other.deal for other in links.values() if other.state is LinkState.BOTH}
         if not rows:
             own = ghost.table.rows.get(link.row) if link is not None else None

@@ -17,7 +17,7 @@ from tests.simulation.checks import Checks
 from tests.simulation.ghost import Broken
 from tests.simulation.knobs import Knobs
 from tests.simulation.marks import listening
-from tests.simulation.people import ACTIONS, draw_action
+from tests.simulation.people import ACTIONS, answer_all, draw_action
 from tests.simulation.rest import Rest
 from tests.simulation.schedule import Argument, Event, Point, Recorded
 from tests.simulation.world import SimWorld
@@ -140,6 +140,9 @@ class Simulation:
         if result.misconfigured:
             raise Broken("error", f"the configuration was called wrong: {result.error}")
         self.marks["column suspended"] += bool(result.tally.suspended)
+        for held in result.held:
+            self.marks[f"held {held.kind.value}"] += 1
+        self.marks["start anew"] += bool(result.notes)
         for finding in result.findings:
             self.marks[f"found {finding.trouble.value}"] += 1
         return result
@@ -151,6 +154,7 @@ class Simulation:
         rest = Rest(self.ghost, self.marks)
         for number, pause in enumerate(CALM_PAUSES, self.knobs.passes + 1):
             self.begin(number)
+            answer_all(self.world)
             self.world.clock.advance(pause)
             result = self.run_pass()
             assert result is not None

@@ -49,14 +49,33 @@ class Intent:
     lines: tuple[ChangeLine, ...]
 
 
+class SimMarks:
+    """The second file of the state folder. It outlives the process, and nobody copies it with the database."""
+
+    def __init__(self, step: Step) -> None:
+        self.step, self.kept = step, dict[str, str]()
+
+    def read(self, pair: str) -> str | None:
+        """See `syncd.marks.Marks`."""
+        return self.kept.get(pair)
+
+    def write(self, pair: str, mark: str) -> None:
+        """Likewise; a step of the world."""
+        self.step("store", "mark", "before", None)
+        self.kept[pair] = mark
+        self.step("store", "mark", "after", None)
+
+
 class SimStore(Store):
     """A store whose commits are steps of the world, and which remembers what a transaction touched."""
 
-    def __init__(self, connection: Any, step: Step) -> None:
+    def __init__(self, connection: Any, step: Step, marks: SimMarks) -> None:
         self.given, self.step = connection, step
         self.touched: set[str] = set()
+        self.anew = False  # every link was forgotten
         self.intents: list[Intent] = []
         super().__init__(Path("memory"), "test")
+        self.marks = marks
 
     def _connect(self, folder: Path) -> Any:
         return self.given
@@ -86,6 +105,11 @@ class SimStore(Store):
         """As in the store."""
         self.touched.update(deals)
         super().forget(deals)
+
+    def start_anew(self, note: str, at: float) -> int:
+        """As in the store."""
+        self.anew = True
+        return super().start_anew(note, at)
 
     def intend(
         self,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from syncd.fields import Field
 from syncd.model import Raw, Side
+from syncd.policy import DealDeleted, Policy, RowDeleted
 from syncd.reconcile import Pair
 from tests.memory import FIELD_NAMES, Clock, Row, Step, World, field_of
 from tests.simulation.ghost import PERSON, Ghost
 from tests.simulation.knobs import SKEW_SECONDS, Knobs
 from tests.simulation.sides import SimCrm, SimTable, refusal
-from tests.simulation.store import SimStore, copy_of, fresh_database
+from tests.simulation.store import SimMarks, SimStore, copy_of, fresh_database
 
 
 class SimWorld(World):
@@ -35,6 +37,7 @@ class SimWorld(World):
         self.pausing = False  # between two passes
         self.database: Any = fresh_database()
         self.old_database: Any = None
+        self.mark_file = SimMarks(on_step)
         self.start()
         self.ghost = Ghost(self.crm, self.table, self.fields, self.sim_store)
 
@@ -43,6 +46,19 @@ class SimWorld(World):
         link = self.sim_store.link(self.table.rows[row].key or "") if row in self.table.rows else None
         return link is not None and link.row == row
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the engine is in the midst of one: then nobody else writes to the database."""
+        return bool(self.database.in_transaction)
+
+    def quietly(self, write: Callable[[], object]) -> None:
+        """A command of a person writes to the database: no step of the engine."""
+        step, self.sim_store.step = self.sim_store.step, lambda _who, _verb, _phase, _what: None
+        try:
+            write()
+        finally:
+            self.sim_store.step = step
+
     def serial(self) -> int:
         """A number that was not used before."""
         self.serials += 1
@@ -50,7 +66,7 @@ class SimWorld(World):
 
     def start(self) -> None:
         """The program starts."""
-        self.sim_store = SimStore(self.database, self.on_step)
+        self.sim_store = SimStore(self.database, self.on_step, self.mark_file)
         self.store = self.sim_store  # type: ignore[assignment]
         self.pair = Pair(
             "test",
@@ -63,6 +79,9 @@ class SimWorld(World):
             self.knobs.read_lag,
             clock=self.clock,
             stopping=lambda: self.stopping,
+            limits=self.knobs.limits(),
+            policy=Policy(DealDeleted(self.knobs.deal_deleted), RowDeleted(self.knobs.row_deleted)),
+            quiet_seconds=self.knobs.quiet,
         )
 
     def restart(self) -> None:
@@ -82,6 +101,7 @@ class SimWorld(World):
             self.sim_store.close()
             self.database = copy_of(self.old_database)
             self.restart()
+            self.ghost.restored = True
 
     def made(self, deal: str, **values: Raw) -> None:
         """A deal that is there from the start."""
