@@ -662,7 +662,7 @@ def _settle_update(work: Work, write: Write, found: ReadResult) -> bool:
         change = Change(index, write.side, None, line.new, ChangeKind(line.kind), line.why, None, None)
         pairs.append((change, (raw, line.source_raw) if write.side is Side.CRM else (line.source_raw, raw)))
     link = with_agreed(work, link, pairs)
-    edited = any(_explained(work, write, line, found) for line in write.changes)  # then the stamp is a person's
+    edited = _others_changed(work, write, found)  # then the stamp is a person's
     if write.side is Side.CRM and "done" in states.values() and not edited:
         link = own_write(link, found, [change.index for change, _ in pairs], work.clock())
     state = "taken" if "taken" in states.values() else ("done" if pairs or not states else "not_done")
@@ -690,14 +690,19 @@ def _fate(work: Work, write: Write, line: ChangeLine, found: Record) -> str:
     return "taken"
 
 
-def _explained(work: Work, write: Write, line: ChangeLine, found: Record) -> bool:
-    """Whether another field of the deal changed meanwhile, which moved the clock that this field shares with it."""
+def _others_changed(work: Work, write: Write, found: Record) -> bool:
+    """Whether a field that the write did not name holds something else than before it."""
     before = json.loads(write.before)
     written = {one.field for one in write.changes}
-    return line.field not in OWN_CLOCK and any(
+    return any(
         name in before and name not in written and index not in found.lacks and before[name] != found.raw[index]
         for index, name in enumerate(work.names)
     )
+
+
+def _explained(work: Work, write: Write, line: ChangeLine, found: Record) -> bool:
+    """Whether another field of the deal changed meanwhile, which moved the clock that this field shares with it."""
+    return line.field not in OWN_CLOCK and _others_changed(work, write, found)
 
 
 def _edited_since(work: Work, write: Write, line: ChangeLine, found: Record) -> bool:

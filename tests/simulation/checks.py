@@ -43,6 +43,10 @@ class Checks:
         ghost, side = self.ghost, entry.side
         intent = self.intent_of(entry)
         before = dict(ghost.held[side].get(entry.id, {}))
+        sight = ghost.sights.get((side, entry.id))
+        if side is Side.CRM and sight is not None and ghost.touched_at.get(entry.id, -math.inf) > sight.at:
+            ghost.misdated.add(entry.id)
+            self.marks["edit hidden by our own stamp"] += 1
         if entry.verb == "create":
             self.made_once(intent, entry.id)
             ghost.made[entry.id] = intent.deal
@@ -255,7 +259,7 @@ class Checks:
         source = intent.row if side is Side.CRM else intent.deal
         sight = ghost.sights.get((side.other, source))
         winner = sight.held[line.field] if sight is not None and sight.held is not None else None
-        moved = any(key[:2] == (Side.CRM, intent.deal) for key in ghost.windows)  # an edit that the engine never saw
+        moved = intent.deal in ghost.misdated  # an edit in the window (LIMITS): our own stamp hides when it was made
         if winner is None or winner.by != PERSON or loser.by != PERSON or moved or loser.raw in (None, ""):
             return
         crm, cell = (loser, winner) if side is Side.CRM else (winner, loser)

@@ -209,6 +209,8 @@ class Simulation:
         """A write call is over: what it did is checked."""
         entries = (self.world.crm.log if side is Side.CRM else self.world.table.log)[self.logged[side is Side.TABLE] :]
         for entry in entries:
+            if side is Side.CRM:
+                self.world.crm.answers[entry.id] = self.world.crm.deals[entry.id][-1]
             self.say(f"  {entry.side.value} {entry.verb} {entry.id}: {dict(entry.changes)}")
             self.checks.written(entry)
         if not self.answer_lost:
