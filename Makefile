@@ -2,16 +2,18 @@
 #   make PYTHON=python3.12 test      another interpreter (run `make clean` first)
 #   make demo ARGS="--seconds 30"    options for the demo
 #   make test PYTEST_ARGS="-k rig"   options for pytest
+#   make soak SEEDS=100000           that many simulated worlds; ARGS="--start 5000 --jobs 8"
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
+SEEDS ?= 20000
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench format completions wheel pins clean
+.PHONY: help demo test lint bench soak ablation format completions wheel pins clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +32,12 @@ lint: $(VENV)/.dev ## Check style, types and the direction of imports
 
 bench: $(VENV)/.dev ## Measure calls, time and memory against the sandbox
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+soak: $(VENV)/.dev ## Run many simulated worlds: faults, edits and crashes at any moment
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+ablation: $(VENV)/.dev ## Switch each rule off and see which property falls
+	$(BIN)/python -m tests.simulation.ablate $(ARGS)
 
 format: $(VENV)/.dev ## Bring the code into the style that lint checks
 	$(BIN)/ruff check --fix-only --quiet .

@@ -41,6 +41,7 @@ from syncd.values import Codec, MoneyCodec, StageCodec, folded
 SOURCE_AGE_SECONDS = 5.0  # a batched read of the table is at most this old when a value is copied (SPEC §3.1)
 FIRST_PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 6 * 3600.0
+FORM_TRIES = 3  # refusals, of whatever records, after which a server's form of a value counts as that value
 KEY_FIELD = "id"
 TAKEN_NOTE = (
     "No answer came. The record was changed since, so this counts as written, and what it holds now as a later edit."
@@ -339,12 +340,11 @@ def finish_update(work: Work, side: RecordSide, write_id: int, item: Ready, resu
         fresh = side.read([item.update.target_id], needed=())[item.update.target_id]
         result = Written(fresh) if isinstance(fresh, Record) else result
         ignored = [change for change in item.update.changes if _ignored(work, side.side, change, result.record)]
-    if ignored:
+    if ignored and not _takes_its_form(work, side.side, ignored, result.record):
         if side.side is Side.CRM and (link := work.store.link(item.update.deal)) is not None:
             # Such a write may still move the deal's time, and that dates no person's edit (SPEC §2).
             work.store.put_links([own_write(link, answer, [change.index for change in ignored], work.clock())])
-        names = ", ".join(work.names[change.index] for change in ignored)
-        refuse(work, side.side, write_id, item.update, Refused(f"{side.label} took the write but kept its {names}."))
+        refuse(work, side.side, write_id, item.update, Refused(_kept(work, side.side, ignored)))
         return
     link = work.store.link(item.update.deal)
     if link is None:
@@ -363,6 +363,23 @@ def _ignored(work: Work, side: Side, change: Change, record: Record) -> bool:
         return False
     reading = read_raw(work.ground.codecs[change.index], side, record.raw[change.index], change.new)
     return reading != change.new and record.raw[change.index] == change.target_raw
+
+
+def _takes_its_form(work: Work, side: Side, ignored: Sequence[Change], record: Record) -> bool:
+    """Whether a server that keeps the old value puts ours into that very form (hazard H49): known only by trying it
+    several times, since one that throws a write away looks the same (H20)."""
+    forms = [
+        (work.ground.codecs[c.index], c.new, read_raw(work.ground.codecs[c.index], side, record.raw[c.index], c.new))
+        for c in ignored
+    ]
+    alike = all(isinstance(a, str) and isinstance(b, str) and _normalised(codec, a, b) for codec, a, b in forms)
+    return alike and work.store.count_refused(side, _kept(work, side, ignored)) >= FORM_TRIES
+
+
+def _kept(work: Work, side: Side, ignored: Sequence[Change]) -> str:
+    """What is said of a write that changed nothing."""
+    names = ", ".join(work.names[change.index] for change in ignored)
+    return f"{work.sides[side].label} took the write but kept its {names}."
 
 
 def returned_raw(codec: Codec, side: Side, change_new: Value, raw: Raw) -> Raw:
@@ -702,7 +719,7 @@ def _settle_update(work: Work, write: Write, found: ReadResult) -> bool:
         change = Change(index, write.side, None, line.new, ChangeKind(line.kind), line.why, None, None)
         pairs.append((change, (raw, line.source_raw) if write.side is Side.CRM else (line.source_raw, raw)))
     link = with_agreed(work, link, pairs)
-    edited = any(_explained(work, write, line, found) for line in write.changes)  # then the stamp is a person's
+    edited = _others_changed(work, write, found)  # then the stamp is a person's
     if write.side is Side.CRM and "done" in states.values() and not edited:
         link = own_write(link, found, [change.index for change, _ in pairs], work.clock())
     state = "taken" if "taken" in states.values() else ("done" if pairs or not states else "not_done")
@@ -730,14 +747,19 @@ def _fate(work: Work, write: Write, line: ChangeLine, found: Record) -> str:
     return "taken"
 
 
-def _explained(work: Work, write: Write, line: ChangeLine, found: Record) -> bool:
-    """Whether another field of the deal changed meanwhile, which moved the clock that this field shares with it."""
+def _others_changed(work: Work, write: Write, found: Record) -> bool:
+    """Whether a field that the write did not name holds something else than before it."""
     before = json.loads(write.before)
     written = {one.field for one in write.changes}
-    return line.field not in OWN_CLOCK and any(
+    return any(
         name in before and name not in written and index not in found.lacks and before[name] != found.raw[index]
         for index, name in enumerate(work.names)
     )
+
+
+def _explained(work: Work, write: Write, line: ChangeLine, found: Record) -> bool:
+    """Whether another field of the deal changed meanwhile, which moved the clock that this field shares with it."""
+    return line.field not in OWN_CLOCK and _others_changed(work, write, found)
 
 
 def _edited_since(work: Work, write: Write, line: ChangeLine, found: Record) -> bool:

@@ -283,7 +283,7 @@ class _Planner:
             if not isinstance(row, Record) or row.message is None:
                 continue  # no such row, or the table has no Sync column
             message = " ".join(sorted(sentences))
-            if self.view.messages.get(row_id, text(row.message) or "") != message:
+            if (text(self.view.messages.get(row_id, row.message)) or "") != (text(message) or ""):
                 self.plan.messages[row_id] = message
 
     # --- links ---------------------------------------------------------------------------------------------------

@@ -436,6 +436,11 @@ class Store:
         )
         return [RefusedWrite(row[0], Side(row[1]), *row[2:]) for row in rows]
 
+    def count_refused(self, side: Side, note: str) -> int:
+        """How many writes to a side were refused with exactly this sentence."""
+        sql = "SELECT COUNT(*) FROM writes WHERE pair = ? AND side = ? AND state = 'refused' AND note = ?"
+        return int(self._rows(sql, self.pair, side.value, note)[0][0])
+
     def put_refused(self, refused: RefusedWrite) -> None:
         """Keeps a refusal; joins the open transaction."""
         values = (

@@ -61,6 +61,7 @@ class Knobs:
     deal_deleted: str = "keep"
     row_deleted: str = "restore"
     quiet: float = 0.0  # seconds for which a typed cell must rest
+    toggles: float = 0.0  # share of what automations set to and fro
     answers: float = 0.0  # share of people's actions that approve, refuse or resume
     replans: bool = False  # plan each view twice more: again, and in another order (P10)
 
@@ -131,6 +132,7 @@ def draw(seed: int) -> Knobs:
         deal_deleted=rng.choice(("keep", "keep", "delete_row")),
         row_deleted=rng.choice(("restore", "restore", "restore", "ignore", "abandon_deal", "delete_deal")),
         quiet=rng.choice((0.0, 0.0, 5.0)),
+        toggles=rate(0.2, 0.4, off=0.85),
         answers=rate(0.1, 0.3, off=0.3),
         replans=rng.random() < 0.25,
     )

@@ -45,7 +45,7 @@ REQUIRED: Final = (
     *("link deal_gone", "link outside", "link forgotten", "stale sight", "row comes back", "column suspended"),
     *("held changes", "held deletions", "held almost empty", "approve", "resume", "link row_gone", "start anew"),
     *("write crm delete", "write table delete", "abandoned", "put copy back"),
-    *(f"crash {phase} {what}" for phase in ("before", "after") for what in ("store mark", "crm delete", "table delete")),
+    *("crash before store mark", "crash after store mark", "crash at a deletion"),
     *("settled crm delete: done", "settled table delete: done", "settled crm delete: not_done"),
     *("second look: adopted", "second look: held or adopted", "conflict, later wins", "conflict logged"),
     *("window hit", "write thrown away", "one-way column overwritten", "shadow taken", "planned again"),

@@ -7,6 +7,7 @@ To add an action: a class with a name, a share, `draw` and `do`, and a line in A
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
@@ -154,6 +155,10 @@ class EditRow:
     def do(self, world: SimWorld, row: str, *typed: Raw) -> None:
         if row in world.table.rows:
             for name, raw in zip(typed[::2], typed[1::2], strict=True):
+                column = world.table.columns.get(str(name))
+                if column is not None and column.options and str(raw).startswith(f"opt{column.id}"):
+                    if raw not in column.options:
+                        continue  # an option that is gone cannot be picked
                 world.table.put(row, None, **{str(name): world.table.faults.tidy(str(name), raw)})
             world.ghost.changed(Side.TABLE, row, PERSON)
 
@@ -549,6 +554,23 @@ class Approve:
             approve(world, waiting[nth % len(waiting)])
 
 
+class Toggle:
+    """Two automations that do not agree: a row's status goes to and fro."""
+
+    name: ClassVar[str] = "toggle"
+    share: ClassVar[str] = "toggles"
+    weight: ClassVar[int] = 1
+
+    def draw(self, world: SimWorld, rng: Random) -> Arguments | None:
+        rows = sorted(row for row, held in world.table.rows.items() if held.key)
+        return (rows[0],) if rows else None
+
+    def do(self, world: SimWorld, row: str) -> None:
+        if row in world.table.rows:
+            now = world.table.shown(row, "status")
+            EditRow().do(world, row, "status", "won" if now == "open" else "open")
+
+
 class Resume:
     """A person lets a frozen deal go on."""
 
@@ -579,7 +601,7 @@ def answer_all(world: SimWorld) -> None:
         if record.state == "held":
             approve(world, record)
     for deal in sorted({deal for deal, _ in world.sim_store.frozen()}):
-        world.quietly(lambda deal=deal: world.sim_store.resume(deal, world.clock()))
+        world.quietly(partial(world.sim_store.resume, deal, world.clock()))
 
 
 ACTIONS: Final[dict[str, Action]] = {
@@ -587,7 +609,7 @@ ACTIONS: Final[dict[str, Action]] = {
     for action in (
         EditDeal(), EditRow(), EditBoth(), TouchDeal(), AddDeal(), DropDeal(), RestoreDeal(), DropRow(), RestoreRow(),
         CopyRow(), SetKey(), TypeRow(), RenameStage(), RenamePipeline(), DropStage(), AddStage(), RenameUser(),
-        ListUser(), ChangeOption(), Approve(), Resume(),
+        ListUser(), ChangeOption(), Approve(), Resume(), Toggle(),
     )
 }  # fmt: skip
 
@@ -605,7 +627,7 @@ def draw_action(world: SimWorld, rng: Random, *, edits_only: bool = False) -> Dr
     share = ""
     if not edits_only:
         r = rng.random()
-        for knob in ("vocabulary", "keys", "records", "answers"):
+        for knob in ("vocabulary", "keys", "records", "answers", "toggles"):
             rate: float = getattr(world.knobs, knob)
             if r < rate:
                 share = knob

@@ -66,7 +66,7 @@ class Rest:
         if not rows and link is not None and link.state is LinkState.ROW_GONE:
             self.marks["at rest: row stays away"] += 1
             return
-        owner = {other.row: other.deal for other in links.values() if other.state is LinkState.BOTH}
+        owners = [one.deal for one in links.values() if one.state is LinkState.BOTH and one.row in rows]
         if not rows:
             own = ghost.table.rows.get(link.row) if link is not None else None
             if link is None or own is None or not own.key or not self.told(link.row):
@@ -74,9 +74,9 @@ class Rest:
             self.marks["at rest: wrong key"] += 1
             return
         row = rows[0]
-        if owner.get(row, deal) != deal:
+        if any(owner != deal for owner in owners):
             if not self.told(row):
-                raise Broken("P4", f"{row} carries {deal}, belongs to {owner[row]}, and is not told")
+                raise Broken("P4", f"{row} carries {deal}, belongs to {owners}, and is not told")
             self.marks["at rest: wrong key"] += 1
             return
         if link is None or link.row != row:

@@ -213,6 +213,8 @@ class Simulation:
         """A write call is over: what it did is checked."""
         entries = (self.world.crm.log if side is Side.CRM else self.world.table.log)[self.logged[side is Side.TABLE] :]
         for entry in entries:
+            if side is Side.CRM:
+                self.world.crm.answers[entry.id] = self.world.crm.deals[entry.id][-1]
             self.say(f"  {entry.side.value} {entry.verb} {entry.id}: {dict(entry.changes)}")
             self.checks.written(entry)
         if not self.answer_lost:
@@ -288,6 +290,7 @@ class Simulation:
             if event.what.startswith("lost"):
                 self.answer_lost = True
                 self.marks[f"{event.what} {event.at.who} {event.at.verb}"] += 1
+            self.marks["crash at a deletion"] += (event.what, event.at.verb) == ("crash", "delete")
             if event.what == "crash":
                 self.marks[f"crash {event.at.phase} {event.at.who} {event.at.verb}"] += 1
             faults.do(self.world, event.what, event.at, arguments)

@@ -11,7 +11,7 @@ from zlib import crc32
 
 from syncd.fields import STATUSES
 from syncd.model import ABSENT, Raw, Record, Side, Stamp
-from syncd.sides import Question, ReadResult, Refused, Unread
+from syncd.sides import Patch, Question, ReadResult, Refused, Unread, WriteResult, Written
 from syncd.values import text
 from tests.memory import COLUMNS, VOCABULARY, Clock, MemoryCrm, MemoryTable, Row, Version
 from tests.simulation.knobs import Knobs
@@ -77,6 +77,7 @@ class SimCrm(MemoryCrm):
         super().__init__(clock, VOCABULARY)
         self.knobs, self.trouble, self.latency = knobs, Trouble(), knobs.latency
         self.true_offset = knobs.offsets[0]
+        self.answers: dict[str, Version] = {}  # deals as the last write left them
         self.clock_offset = knobs.offsets[0] + knobs.errors[0]
         self.own_clocks = frozenset({"stage", "status"}) if knobs.own_clocks else frozenset()
         self.faults.tidy = lambda name, raw: tidied(knobs.tidy_crm, name, raw)
@@ -136,6 +137,12 @@ class SimCrm(MemoryCrm):
                 else:
                     found[deal] = self.record(deal, versions[-1])
         return found
+
+    def _write(self, patch: Patch) -> WriteResult:
+        """The answer shows the deal as our write left it, not what somebody did while it was on its way."""
+        self.answers.pop(patch.id, None)
+        result = super()._write(patch)
+        return Written(self.record(patch.id, self.answers[patch.id])) if isinstance(result, Written) else result
 
 
 class SimTable(MemoryTable):
