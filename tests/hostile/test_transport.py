@@ -245,14 +245,16 @@ NONSENSE = [
 ]  # fmt: skip
 Text = st.text(st.characters(max_codepoint=255), max_size=40)
 Dates = st.one_of(
-    st.sampled_from(NONSENSE), Text, st.from_regex(r"[A-Z][a-z]{2}, \d{1,20} [A-Z][a-z]{2} \d{1,20} \d+:\d+:\d+ [-+A-Z0-9]{0,8}")
+    st.sampled_from(NONSENSE),
+    Text,
+    st.from_regex(r"[A-Z][a-z]{2}, \d{1,20} [A-Z][a-z]{2} \d{1,20} \d+:\d+:\d+ [-+A-Z0-9]{0,8}")
 )  # fmt: skip
 
 
 def rested(header: str, **options: Any) -> tuple[float, Exception | None]:
     """How long a client rests after one 429 with this header, and what it raised."""
     time = Time(START)
-    script = Script(httpx.Response(429, headers={"Retry-After": header.encode("utf-8")}), 200)
+    script = Script(httpx.Response(429, headers={b"Retry-After": header.encode()}), 200)
     try:
         make(script, time, **options).request("GET", "/x", retry=Retry.READ)
     except HttpError as error:
