@@ -158,6 +158,25 @@ def test_a_stage_without_a_name_ends_the_pass_and_renames_no_row() -> None:
             assert bench.airtable.writes == []
 
 
+def test_what_a_list_holds_twice_is_one() -> None:
+    """A user, a pipeline, a stage: two of one name would be told apart by their address, or could not be chosen."""
+    with Bench(deals=2) as bench:
+        passes = agreed(bench)
+
+        def change(body: Any) -> Any:
+            for pipeline in body.get("pipelines", []):
+                pipeline["stages"] *= 2
+            return {key: value * 2 if isinstance(value, list) else value for key, value in body.items()}
+
+        for path in ("/users/", "/pipelines"):
+            bench.crm_wire.spoil = changing(change, path)
+            assert passes.run().code == 0
+        assert bench.airtable.writes == []
+        bench.airtable.person_edit(TABLE, min(row["row"] for row in bench.rows().values()), {"Stage": "Proposal Sent"})
+        assert passes.run().code == 0
+        passes.close()
+
+
 def test_a_deal_of_another_location_gets_no_row() -> None:
     """A search that mixes locations up: its deals are not ours, whatever is linked to them stays."""
     with Bench(deals=3) as bench:
