@@ -161,6 +161,9 @@ def test_a_stage_without_a_name_ends_the_pass_and_renames_no_row() -> None:
 def test_what_a_list_holds_twice_is_one() -> None:
     """A user, a pipeline, a stage: two of one name would be told apart by their address, or could not be chosen."""
     with Bench(deals=2) as bench:
+        owner, stage = bench.highlevel.users[0]["id"], bench.highlevel.stage_id("Sales", "New Lead")
+        for id in bench.deals():
+            bench.highlevel.person_edit(id, assignedTo=owner, pipelineStageId=stage)
         passes = agreed(bench)
 
         def change(body: Any) -> Any:
