@@ -24,6 +24,7 @@ Json: TypeAlias = dict[str, Any]
 Number: TypeAlias = "int | float | str"
 Cursor: TypeAlias = "tuple[int | float | str, str]"  # startAfter (epoch ms) and startAfterId; one alone restarts (§3.1)
 _T = TypeVar("_T")
+_Listed = TypeVar("_Listed", Pipeline, Stage, User)
 
 BASE_URL: Final = "https://services.leadconnectorhq.com"
 PAGE: Final = 100  # the largest limit that GET search allows (§3.1)
@@ -472,6 +473,11 @@ def _parse_page(answer: Json) -> SearchPage:
     )
 
 
+def _once(listed: Iterable[_Listed]) -> tuple[_Listed, ...]:
+    """Each thing once: one that an answer lists twice would look like two of the same name."""
+    return tuple({one.id: one for one in listed}.values())
+
+
 def _named_as(data: Json, id: str, what: str) -> str:
     """The name of a pipeline or stage, its id where that is blank. One that is not told is no name: rows would be given
     the id instead of theirs."""
@@ -491,7 +497,7 @@ def _parse_pipeline(data: Any) -> Pipeline:
     return Pipeline(
         id,
         _named_as(found, id, "pipeline"),
-        tuple(Stage(stage_id, _named_as(stage, stage_id, "stage")) for stage, stage_id in ordered),
+        _once(Stage(stage_id, _named_as(stage, stage_id, "stage")) for stage, stage_id in ordered),
     )
 
 
@@ -700,13 +706,13 @@ class HighLevelClient:
     def pipelines(self) -> tuple[Pipeline, ...]:
         """All pipelines, their stages in order of position."""
         answer = self._get("/opportunities/pipelines", "opportunities.readonly", {"locationId": self.location_id})
-        return tuple(_parse_pipeline(one) for one in _list_of(answer, "pipelines"))
+        return _once(_parse_pipeline(one) for one in _list_of(answer, "pipelines"))
 
     def users(self) -> tuple[User, ...]:
         """The location's users. The old call is deprecated but wants no companyId; the new is the fallback (§10)."""
         try:
             answer = self._get("/users/", "users.readonly", {"locationId": self.location_id})
-            return tuple(_parse_user(one) for one in _list_of(answer, "users") if isinstance(one, dict))
+            return _once(_parse_user(one) for one in _list_of(answer, "users") if isinstance(one, dict))
         except (WrongPath, Validation, Unexpected):
             return tuple(self._searched_users())
 

@@ -554,7 +554,7 @@ def test_an_answer_with_bent_nodes(case: Case) -> None:
     """One or two nodes of one answer, or of all, are removed, replaced, nested, retyped, doubled or swapped."""
     outcomes: Outcomes = Counter()
 
-    @settings(derandomize=True, deadline=None, max_examples=60, database=None)
+    @settings(derandomize=True, deadline=None, max_examples=30, database=None)
     @given(st.lists(bends(), min_size=1, max_size=2), st.sampled_from((0, 0, 0, 1, 2, None)))
     def check(changes: list[Bend], which: int | None) -> None:
         scene = run(case, which, lambda sent: bent(sent, *changes))

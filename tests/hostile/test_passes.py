@@ -205,7 +205,7 @@ def lived(spoil: Callable[[Story], None], *, exact: bool) -> str:
 
 
 HARMLESS: Final = ("an odd charset", "keys twice")  # JSON all the same, of which the last of two keys counts
-PLACES: Final = st.tuples(st.booleans(), st.sampled_from((0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9)))
+PLACES: Final = st.sampled_from([*((True, at) for at in range(13)), *((False, at) for at in range(10))])
 
 
 def test_a_pass_with_one_bent_answer_writes_what_people_gave() -> None:
@@ -213,7 +213,7 @@ def test_a_pass_with_one_bent_answer_writes_what_people_gave() -> None:
     outcomes: Counter[str] = Counter()
     hit: Counter[str] = Counter()
 
-    @settings(derandomize=True, deadline=None, max_examples=50, database=None)
+    @settings(derandomize=True, deadline=None, max_examples=45, database=None)
     @given(PLACES, bends(lies=False))
     def check(place: tuple[bool, int], change: Bend) -> None:
         changed: list[list[str]] = []
@@ -234,7 +234,7 @@ def test_a_pass_with_lying_answers_deletes_nothing_and_recovers() -> None:
     less; then what people typed is on both sides."""
     outcomes: Counter[str] = Counter()
 
-    @settings(derandomize=True, deadline=None, max_examples=20, database=None)
+    @settings(derandomize=True, deadline=None, max_examples=15, database=None)
     @given(st.booleans(), st.integers(1, 3), st.lists(bends(), min_size=1, max_size=3))
     def check(crm: bool, share: int, changes: list[Bend]) -> None:
         def spoil(story: Story) -> None:
