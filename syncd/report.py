@@ -72,9 +72,9 @@ def plan_lines(pair: str, ground: Ground, plan: Plan) -> list[str]:
     """A plan for people: + makes a row, ~ changes a record; one summary line at the end."""
     lines = [f"{pair}:"]
     for row in plan.new_rows:
-        lines.append(f"  + row for “{printable(row.title)}” ({row.deal})   ({row.why})")
+        lines.append(f"  + row for “{printable(row.title)}” ({printable(row.deal)})   ({row.why})")
     for update in plan.updates:
-        lines.append(f"  ~ {ground.labels[update.target]}: “{printable(update.title)}” ({update.deal})")
+        lines.append(f"  ~ {ground.labels[update.target]}: “{printable(update.title)}” ({printable(update.deal)})")
         lines += change_lines(ground, update)
     for row_id, message in sorted(plan.messages.items()):
         lines.append(f"  ! Sync cell of row {row_id}: {printable(message) or '(cleared)'}")
@@ -197,7 +197,9 @@ def history_lines(writes: Iterable[Write], labels: Mapping[Side, str]) -> list[s
         state = f"   [{STATES.get(write.state, write.state)}]" if STATES.get(write.state, write.state) else ""
         verb = {"create": "row made", "message": "Sync cell"}.get(write.action, "changed")
         name = printable(write.title or write.deal or write.row)
-        lines.append(f"{local(write.at)}  {labels[write.side]:<10} {verb}: “{name}” ({write.deal or write.row}){state}")
+        lines.append(
+            f"{local(write.at)}  {labels[write.side]:<10} {verb}: “{name}” ({printable(write.deal or write.row)}){state}"
+        )
         for change in write.changes if write.action != "create" else ():
             lines.append(
                 f"      {change.field}: {printable(change.shown_old) or '(blank)'} -> "
