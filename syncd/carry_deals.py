@@ -223,7 +223,7 @@ def under_way(writes: Sequence[Write]) -> dict[str, tuple[str, str]]:
 
 def _twin(write: Write) -> tuple[str, str]:
     values = {line.field: line.new or "" for line in write.changes}
-    return values.get("stage", "").partition(":")[0], values.get("name", "")
+    return values.get("stage", "").partition(":")[0], folded(values.get("name", ""))
 
 
 def _settled(work: Work, write: Write, read_lag_seconds: float) -> bool:
@@ -246,10 +246,10 @@ def _settled(work: Work, write: Write, read_lag_seconds: float) -> bool:
 
 
 def _ours(work: Work, write: Write, contact: str, made: MadeDeal) -> bool:
-    """Whether this is the deal that the intent was about: contact, pipeline, exact name, created not before the intent
-    less the skew, not linked to another row."""
+    """Whether this is the deal that the intent was about: contact, pipeline, name, created not before the intent less
+    the skew, not linked to another row. Names are compared folded: a server may tidy what it is given (H49)."""
     pipeline, name = _twin(write)
-    if (made.contact, made.pipeline, text(made.record.title) or "") != (contact, pipeline, name):
+    if (made.contact, made.pipeline, folded(made.record.title)) != (contact, pipeline, name):
         return False
     created = made.created
     early = created is not None and created + work.ground.offset(Side.CRM) < write.at - work.ground.tie_seconds

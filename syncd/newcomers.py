@@ -42,7 +42,7 @@ class NewDeal:
     def twin(self, ground: Ground) -> tuple[str, str]:
         """Its pipeline and name: of two alike only one is under way at a time, so that answers can be told apart."""
         values = {ground.fields[at].name: planned[0] or "" for at, planned in self.values.items()}
-        return values.get("stage", "").partition(":")[0], values.get("name", "")
+        return values.get("stage", "").partition(":")[0], folded(values.get("name", ""))
 
     def text(self) -> str:
         """The same text for the same deal: what a refusal was about."""

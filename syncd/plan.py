@@ -743,7 +743,7 @@ class _Planner:
             return False
         stage = next((raw for f, raw in zip(self.view.ground.fields, deal.raw, strict=True) if f.name == "stage"), None)
         pipeline = str(stage[0]) if isinstance(stage, list) and stage else ""
-        if (pipeline, text(deal.title) or "") not in self.view.making.values():
+        if (pipeline, folded(deal.title)) not in self.view.making.values():
             return False
         self.find(Trouble.UNSETTLED, deal.id, "", ITS_MAKING, False, deal.title)
         return True

@@ -140,7 +140,7 @@ def plan_lines(
     """
     lines = [f"{pair}:"]
     waiting = {(one.kind, one.side, one.field, member.record): one.digest for one in held for member in one.members}
-    made = [f"  + row for “{printable(row.title)}” ({row.deal})   ({row.why})" for row in plan.new_rows]
+    made = [f"  + row for “{printable(row.title)}” ({printable(row.deal)})   ({row.why})" for row in plan.new_rows]
     lines += shortened(made, new_rows, "syncd plan --verbose")
     deals = [
         f"  + deal for “{printable(deal.title)}” (row {deal.row})   ({deal.why})"
@@ -149,18 +149,18 @@ def plan_lines(
     ]
     lines += shortened(deals, new_rows, "syncd plan --verbose")
     matches = [
-        f"  ? row “{printable(match.title)}” ({match.row}) may be deal {match.deal}: {', '.join(match.by)}"
+        f"  ? row “{printable(match.title)}” ({match.row}) may be deal {printable(match.deal)}: {', '.join(match.by)}"
         for match in plan.matches
     ]
     lines += shortened(matches, new_rows, "syncd plan --verbose")
     for update in plan.updates:
-        lines.append(f"  ~ {ground.labels[update.target]}: “{printable(update.title)}” ({update.deal})")
+        lines.append(f"  ~ {ground.labels[update.target]}: “{printable(update.title)}” ({printable(update.deal)})")
         lines += change_lines(ground, update, waiting)
     for one in plan.deletions:
         verb = "- delete in" if one.how is How.DELETE else "~ abandon in"
         digest = waiting.get((GuardKind.DELETIONS, one.side, "", one.deal))
         lines.append(
-            f"  {verb} {ground.labels[one.side]}: “{printable(one.title)}” ({one.deal})   ({one.why}){_held(digest)}"
+            f"  {verb} {ground.labels[one.side]}: “{printable(one.title)}” ({printable(one.deal)})   ({one.why}){_held(digest)}"
         )
     for row_id, message in sorted(plan.messages.items()):
         name = (rows or {}).get(row_id, ("", ""))[1]
@@ -347,7 +347,9 @@ def history_lines(
         made = "deal made" if write.side is Side.CRM else "row made"
         verb = {"create": made, "message": "Sync cell", "delete": "deleted"}.get(write.action, "changed")
         name = printable(write.title or write.deal or write.row)
-        lines.append(f"{local(write.at)}  {labels[write.side]:<10} {verb}: “{name}” ({write.deal or write.row}){state}")
+        lines.append(
+            f"{local(write.at)}  {labels[write.side]:<10} {verb}: “{name}” ({printable(write.deal or write.row)}){state}"
+        )
         for change in write.changes if write.action != "create" else ():
             column = columns.get(change.field, change.field.capitalize())
             lines.append(

@@ -52,6 +52,9 @@ class Checks:
         if entry.verb == "delete":
             self.record_deleted(entry, intent, before)
             return
+        if entry.verb == "create" and side is Side.CRM:
+            self.deal_made(entry, intent)
+            return
         if entry.verb == "create":
             self.made_once(intent, entry.id)
             ghost.made[entry.id] = intent.deal
@@ -79,6 +82,8 @@ class Checks:
             if intent.side is not entry.side:
                 continue
             made = intent.action == "create" and entry.verb == "create"
+            if made and entry.side is Side.CRM:
+                return intent
             if (made and self.ghost.table.rows[entry.id].key == intent.deal) or (not made and record == entry.id):
                 return intent
         raise Broken("P7", f"{entry.id} was written without an intent")
@@ -147,7 +152,7 @@ class Checks:
                 raise Broken("P1", f"{story} is no new name, the cell means {before.value!r}")
             return
         source = intent.row if side is Side.CRM else intent.deal
-        if side is Side.CRM and line.new == "abandoned" and "was deleted in" in line.why:
+        if side is Side.CRM and abandons(line):
             self.marks["abandoned"] += 1
             self.deleted(side, intent.deal, intent.row)
             return
@@ -313,6 +318,32 @@ class Checks:
         if link is not None and link.row != row and ghost.alive(Side.TABLE, link.row) and not missed:
             raise Broken("P7", f"{deal} has the row {link.row}, whose key was changed, and got {row} as well")
 
+    def deal_made(self, entry: LoggedWrite, intent: Intent) -> None:
+        """P1, P7 and P9 for a deal: made once for a row that is there, of what stood in it when it was last read."""
+        ghost, row = self.ghost, intent.row
+        before = [deal for deal in ghost.new_deals.get(row, []) if ghost.alive(Side.CRM, deal)]
+        if before and not ghost.restored:
+            raise Broken("P7", f"{row} became the deal {before[-1]}, and {entry.id} as well")
+        ghost.new_deals.setdefault(row, []).append(entry.id)
+        sight = ghost.sights.get((Side.TABLE, row))
+        if sight is None or sight.number != ghost.number or sight.held is None or sight.key:
+            raise Broken("P1", f"a deal was made for {row}, which was not read, or is not there, or has an id")
+        for name, (_, raw) in entry.changes.items():
+            if name not in sight.held or ghost.codec(name).is_blank(sight.held[name].raw):
+                continue  # no Stage: the first; no Status: open; a value that is blank is 0 (SPEC §5)
+            meant = {sight.held[name].value, ghost.codec(name).from_table(sight.held[name].raw, None)}
+            if ghost.codec(name).from_crm(raw) not in meant and name != "stage":
+                raise Broken("P1", f"{entry.id} got the {name} {raw!r}; {row} held {sight.held[name].raw!r}")
+        if (Side.CRM, "", row) not in {one[:3] for one in ghost.approved}:
+            written = self.unasked.setdefault((ghost.number, Side.CRM, "new deal"), set())
+            written.add(row)
+            if too_many_changes(len(written), ghost.total, Side.CRM, ghost.crm.knobs.limits()):
+                raise Broken("P9", f"deals were made for {sorted(written)} of {ghost.total} without an approval")
+        self.marks["deal made"] += 1
+        for name, (_, raw) in entry.changes.items():
+            ghost.note(Side.CRM, entry.id, name, ghost.codec(name).from_crm(raw))  # a server may tidy it (H49)
+        ghost.changed(Side.CRM, entry.id, ENGINE)
+
     def record_deleted(self, entry: LoggedWrite, intent: Intent, before: Mapping[str, Held]) -> None:
         """P8, and P2: what is deleted holds nothing that somebody typed since both sides agreed."""
         ghost, side = self.ghost, entry.side
@@ -330,6 +361,10 @@ class Checks:
         ghost, side = self.ghost, entry.side
         if entry.verb != "update" or line.kind == ChangeKind.RENAME:
             return
+        if abandons(line):
+            return  # these count as deletions
+        if "id" in entry.changes and intent.deal in ghost.new_deals.get(entry.id, ()):
+            return  # part of the making of a deal, which was counted
         if (side, line.field, intent.deal, line.old, line.new) in ghost.approved:
             self.marks["approved write"] += 1
             return
@@ -340,6 +375,9 @@ class Checks:
 
     def deleted(self, side: Side, record: str, partner: str) -> None:
         """P8: a deletion by the engine follows a person's deletion of the other record."""
+        sight = self.ghost.sights.get((side.other, partner))
+        if sight is not None and sight.number == self.ghost.number and sight.held is None:
+            return  # it was gone at the read directly before; what came back since is a window (LIMITS)
         if self.ghost.alive(side.other, partner) or partner not in self.ghost.dropped[side.other]:
             raise Broken("P8", f"{record} was deleted, and nobody deleted {partner}")
 
@@ -391,6 +429,10 @@ class Checks:
             if self.excuse(deal, name, value):
                 return
             cell: Raw = ghost.cell(row, name) if ghost.alive(Side.TABLE, row) else None
+            if first and side is Side.TABLE and self.direction(name) is Direction.TO_TABLE:
+                continue  # SPEC §5: what a person typed into such a column of a new row stays
+            if side is Side.TABLE and row not in ghost.made and name in NEVER_BLANK and ghost.codec(name).has_gap(cell):
+                continue  # the row of a new deal: what was blank is filled next (SPEC §5)
             if value is None and cell in (None, [None, None]):
                 return  # nothing was written into this cell of a new row, and nothing stands there
             if name == "stage" and cell is not None and ghost.codec(name).from_table(cell, value) == value:
@@ -412,6 +454,11 @@ class Checks:
                 self.marks["shadow taken"] += 1
                 return True
         return False
+
+
+def abandons(line: ChangeLine) -> bool:
+    """Whether this is what the settings make of a deal whose row was deleted (SPEC §5)."""
+    return line.new == "abandoned" and "was deleted in" in line.why
 
 
 def shows(ghost: Ghost, row: str, name: str, value: Value) -> bool:

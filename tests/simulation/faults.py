@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Place = Callable[[Point], bool]
 ANSWERS: Final = ("401 unauthorized", "403 forbidden", "429 too many requests", "500 server error", "503 unavailable")
-WRITES: Final = ("write", "create", "delete")
+WRITES: Final = ("write", "create", "delete", "contact")
 FIELDS: Final = ("name", "value", "owner", "status", "stage", "source")
 
 

@@ -84,6 +84,7 @@ class Ghost:
     touched_at: dict[str, float] = field(default_factory=dict)  # when people last changed anything in a deal
     gone: dict[tuple[Side, str], dict[str, Held]] = field(default_factory=dict)  # as it was when it was deleted
     dropped: dict[Side, set[str]] = field(default_factory=lambda: {Side.CRM: set(), Side.TABLE: set()})
+    new_deals: dict[str, list[str]] = field(default_factory=dict)  # row -> the deals that the engine made for it
     restored: bool = False  # an old database was put back
     approved: set[tuple[Side, str, str, Value, Value]] = field(default_factory=set)  # (side, field, deal, old, new)
     total: int = 0  # links, as the guards counted them last

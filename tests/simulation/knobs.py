@@ -61,6 +61,8 @@ class Knobs:
     deal_deleted: str = "keep"
     row_deleted: str = "restore"
     quiet: float = 0.0  # seconds for which a typed cell must rest
+    leads: float = 0.0  # share of people's actions that type rows which become deals
+    one_deal_a_contact: bool = False
     toggles: float = 0.0  # share of what automations set to and fro
     answers: float = 0.0  # share of people's actions that approve, refuse or resume
     replans: bool = False  # plan each view twice more: again, and in another order (P10)
@@ -129,9 +131,11 @@ def draw(seed: int) -> Knobs:
         tidy_table=rng.choice(TIDY),
         own_clocks=rng.random() < 0.8,
         guard=rng.choice((1_000, 1_000, 1, 2)),
-        deal_deleted=rng.choice(("keep", "keep", "delete_row")),
-        row_deleted=rng.choice(("restore", "restore", "restore", "ignore", "abandon_deal", "delete_deal")),
+        deal_deleted=rng.choice(("keep", "delete_row")),
+        row_deleted=rng.choice(("restore", "restore", "ignore", "abandon_deal", "delete_deal", "delete_deal")),
         quiet=rng.choice((0.0, 0.0, 5.0)),
+        leads=rate(0.05, 0.2, 0.4, off=0.6),
+        one_deal_a_contact=rng.random() < 0.3,
         toggles=rate(0.2, 0.4, off=0.85),
         answers=rate(0.1, 0.3, off=0.3),
         replans=rng.random() < 0.25,

@@ -44,9 +44,12 @@ REQUIRED: Final = (
     *(f"found {trouble.value}" for trouble in Trouble),
     *("link deal_gone", "link outside", "link forgotten", "stale sight", "row comes back", "column suspended"),
     *("held changes", "held deletions", "held almost empty", "approve", "resume", "link row_gone", "start anew"),
+    *("new lead", "deal made", "held matches", "held new deals", "at rest: row lacks something"),
+    *("lost before crm contact", "lost after crm contact", "lost before crm create", "lost after crm create"),
+    *("crash before crm create", "crash after crm create", "crash before crm contact", "crash after crm contact"),
     *("write crm delete", "write table delete", "abandoned", "put copy back"),
     *("crash before store mark", "crash after store mark", "crash at a deletion"),
-    *("settled crm delete: done", "settled table delete: done", "settled crm delete: not_done"),
+    *("settled a deletion: done", "settled a deletion: not_done"),
     *("second look: adopted", "second look: held or adopted", "conflict, later wins", "conflict logged"),
     *("window hit", "write thrown away", "one-way column overwritten", "shadow taken", "planned again"),
     *("at rest: twofold", "at rest: wrong key", "at rest: outside", "at rest: unknown choice"),
@@ -132,6 +135,7 @@ def settled(simulation: Simulation, real: Callable[..., Any]) -> Callable[..., A
             found = store.connection.execute("SELECT side, action, state FROM writes WHERE id = ?", (write_id,))
             side, action, state = found.fetchone()
             simulation.marks[f"settled {side} {action}: {state}"] += 1
+            simulation.marks[f"settled a deletion: {state}"] += action == "delete"
         return left
 
     return settle

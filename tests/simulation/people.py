@@ -53,6 +53,8 @@ def live_deals(world: SimWorld) -> list[str]:
 def crm_value(world: SimWorld, rng: Random, name: str) -> Raw:
     """Something that a person or workflow puts into a field of a deal."""
     if name == "name":
+        if rng.random() < 0.02:
+            return ""
         return rng.choice(NAMES) if rng.random() < 0.4 else f"Name {world.serial()}"
     if name == "stage":
         pipeline = rng.choice(world.crm.vocabulary.pipelines if rng.random() < 0.1 else synced(world))
@@ -375,6 +377,37 @@ class TypeRow:
             world.ghost.changed(Side.TABLE, row, PERSON)
 
 
+class NewLead:
+    """A person types a row that becomes a deal, or nearly so."""
+
+    name: ClassVar[str] = "new lead"
+    share: ClassVar[str] = "leads"
+    weight: ClassVar[int] = 1
+
+    def draw(self, world: SimWorld, rng: Random) -> Arguments | None:
+        if len(world.table.rows) >= 14 or len(world.crm.deals) >= 14:
+            return None
+        number = world.serial()
+        known = [person.email for person in world.crm.contacts.values()]
+        email = rng.choice(known) if known and rng.random() < 0.3 else f"p{number}@example.com"
+        name = rng.choice(NAMES) if rng.random() < 0.2 else f"Lead {number}"
+        cells: dict[str, Raw] = {"name": name, "email": email, "pipeline": rng.choice(("Sales", "Sales", "Service"))}
+        for column in ("status", "value", "stage", "email", "pipeline"):
+            r = rng.random()
+            if r < 0.1:
+                cells.pop(column, None)
+            elif r < 0.4 and column in ("status", "value"):
+                cells[column] = "won" if column == "status" else 12.5
+        typed = [part for column, raw in cells.items() if column in world.table.columns for part in (column, raw)]
+        return (f"lead-{number}", *typed)
+
+    def do(self, world: SimWorld, row: str, *typed: Raw) -> None:
+        if row not in world.table.rows:
+            cells = dict(zip(map(str, typed[::2]), typed[1::2], strict=True))
+            world.table.put(row, None, **{name: world.table.faults.tidy(name, raw) for name, raw in cells.items()})
+            world.ghost.changed(Side.TABLE, row, PERSON)
+
+
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
@@ -609,7 +642,7 @@ ACTIONS: Final[dict[str, Action]] = {
     for action in (
         EditDeal(), EditRow(), EditBoth(), TouchDeal(), AddDeal(), DropDeal(), RestoreDeal(), DropRow(), RestoreRow(),
         CopyRow(), SetKey(), TypeRow(), RenameStage(), RenamePipeline(), DropStage(), AddStage(), RenameUser(),
-        ListUser(), ChangeOption(), Approve(), Resume(), Toggle(),
+        ListUser(), ChangeOption(), Approve(), Resume(), Toggle(), NewLead(),
     )
 }  # fmt: skip
 
@@ -627,7 +660,7 @@ def draw_action(world: SimWorld, rng: Random, *, edits_only: bool = False) -> Dr
     share = ""
     if not edits_only:
         r = rng.random()
-        for knob in ("vocabulary", "keys", "records", "answers", "toggles"):
+        for knob in ("vocabulary", "keys", "records", "answers", "toggles", "leads"):
             rate: float = getattr(world.knobs, knob)
             if r < rate:
                 share = knob

@@ -31,6 +31,7 @@ class Rest:
         for row, held in ghost.table.rows.items():
             if held.key:
                 carriers.setdefault(held.key, []).append(row)
+        self.loose_rows()
         for deal, versions in ghost.crm.deals.items():
             rows = carriers.get(deal, [])
             self.one_row(deal, rows)
@@ -48,6 +49,17 @@ class Rest:
         ours = [row for row in rows if self.ghost.made.get(row) == deal and self.ghost.keyed[row][1] != PERSON]
         if len(ours) > 1:
             raise Broken("P7", f"{deal} has the rows {ours}, all made by the engine")
+
+    def loose_rows(self) -> None:
+        """A row without an id has become a deal, is blank, or says what it lacks (SPEC §5)."""
+        linked = {link.row for link in self.ghost.store.links().values()}
+        for row, held in self.ghost.table.rows.items():
+            filled = any(cell not in (None, "") for cell in held.cells.values())
+            if held.key or row in linked or not filled:
+                continue
+            if not self.told(row):
+                raise Broken("P4", f"{row} has no id, is no deal, and nobody is told: {held.cells}")
+            self.marks["at rest: row lacks something"] += 1
 
     def told(self, row: str) -> bool:
         """Whether the row's Sync cell says something."""
@@ -104,6 +116,9 @@ class Rest:
         fresh = codec.from_table(cell.raw, value if isinstance(value, str) else None)
         if isinstance(value, Problem):
             raise Broken("P4", f"{deal}: {name} cannot be read: {value.sentence}")
+        if value is None and name in NEVER_BLANK:
+            self.marks["at rest: blank in the CRM"] += 1
+            return True  # it is never carried (SPEC §5), and counted as waiting
         listed = getattr(codec, "knows", lambda _: True)(value)
         if not listed:
             self.marks["at rest: unlisted owner"] += 1

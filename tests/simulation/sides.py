@@ -11,7 +11,7 @@ from zlib import crc32
 
 from syncd.fields import STATUSES
 from syncd.model import ABSENT, Raw, Record, Side, Stamp
-from syncd.sides import Patch, Question, ReadResult, Refused, Unread, WriteResult, Written
+from syncd.sides import Column, MadeDeal, Patch, Question, ReadResult, Refused, Unread, WriteResult, Written
 from syncd.values import text
 from tests.memory import COLUMNS, VOCABULARY, Clock, MemoryCrm, MemoryTable, Row, Version
 from tests.simulation.knobs import Knobs
@@ -76,6 +76,7 @@ class SimCrm(MemoryCrm):
     def __init__(self, clock: Clock, knobs: Knobs) -> None:
         super().__init__(clock, VOCABULARY)
         self.knobs, self.trouble, self.latency = knobs, Trouble(), knobs.latency
+        self.allow_duplicates = not knobs.one_deal_a_contact
         self.true_offset = knobs.offsets[0]
         self.answers: dict[str, Version] = {}  # deals as the last write left them
         self.clock_offset = knobs.offsets[0] + knobs.errors[0]
@@ -86,6 +87,17 @@ class SimCrm(MemoryCrm):
     def server_now(self) -> float:
         """The server's clock, which is off by another time than the engine believes."""
         return round(self.clock.now - self.true_offset, 3)
+
+    def made_of(self, contact: str) -> list[MadeDeal]:
+        """As the index has them."""
+        with self.call("made_of", contact):
+            shown = [(deal, self.indexed(deal)) for deal, owner in self.contact_of.items() if owner == contact]
+            hidden = self.trouble.hidden
+            return [
+                self._made(deal, version)
+                for deal, version in shown
+                if version is not None and version.values is not None and not self.trouble.on(hidden, deal)
+            ]
 
     def lag_of(self, deal: str, number: int) -> float:
         """By how much the index is late with this version: another time for each, the same in every run."""
@@ -152,6 +164,8 @@ class SimTable(MemoryTable):
         columns = {**COLUMNS, "value": replace(COLUMNS["value"], precision=knobs.precision)}
         if not knobs.pipeline_column:
             del columns["pipeline"]
+        if knobs.leads:
+            columns["email"] = Column("fldEmail", "Email", "text")
         super().__init__(clock, columns)
         self.knobs, self.trouble, self.latency = knobs, Trouble(), knobs.latency
         self.true_offset = knobs.offsets[1]

@@ -22,7 +22,8 @@ class SimWorld(World):
     def __init__(self, knobs: Knobs, on_step: Step) -> None:
         self.knobs, self.on_step = knobs, on_step
         self.tie_side = Side.CRM if knobs.tie_crm else Side.TABLE
-        self.fields: tuple[Field, ...] = tuple(field_of(name) for name in FIELD_NAMES)
+        names = (*FIELD_NAMES, "email") if knobs.leads else FIELD_NAMES
+        self.fields: tuple[Field, ...] = tuple(field_of(name) for name in names)
         self.clock = Clock()
         self.crm: SimCrm = SimCrm(self.clock, knobs)
         self.table: SimTable = SimTable(self.clock, knobs)
