@@ -33,7 +33,7 @@ from syncd.model import (
 from syncd.newcomers import Lacking, Match, NewDeal, possible_matches, read_row
 from syncd.policy import DealDeleted, Policy, RowDeleted
 from syncd.sides import Question, ReadResult, Unread
-from syncd.values import OwnerCodec, Problem, StageCodec, choices, clipped, text
+from syncd.values import OwnerCodec, Problem, StageCodec, choices, clipped, folded, text
 
 PLAUSIBLE_ID = re.compile(r"[^\s/?#%\\]{1,128}")  # anything else is not even asked for
 OWN_STAMPS_KEPT = 6
