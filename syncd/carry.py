@@ -76,6 +76,7 @@ class Work:
     closed: set[Side] = field(default_factory=set)  # sides that refuse every write in this pass
     no_new_rows: bool = False  # making rows was refused, and not for a record's sake
     refused_alike: dict[tuple[Side, str], tuple[str, str]] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)  # deals with a write of this pass that nobody answered
 
     @property
     def names(self) -> list[str]:
@@ -157,6 +158,8 @@ def recheck(work: Work, update: Update, source: ReadResult | None, target: ReadR
     """The part of an update that still holds (SPEC §3.1): source still x and target still u. Where the target holds x
     already it is adopted; anything else waits for the next pass."""
     link = work.store.link(update.deal)
+    if update.deal in work.lost:
+        link = None  # it is settled first: until then nobody knows whose stamp the deal has
     if link is None or not isinstance(target, Record) or (copies(update) and not isinstance(source, Record)):
         work.tally.waiting += 1
         return None
@@ -313,6 +316,7 @@ def _sent(work: Work, ids: Sequence[int], send: Callable[[], list[WriteResult]])
 def finish_update(work: Work, side: RecordSide, write_id: int, item: Ready, result: WriteResult) -> None:
     """Acknowledges one write, or keeps why it was refused. A lost one stays open: it is settled by reading."""
     if isinstance(result, Lost):
+        work.lost.add(item.update.deal)
         return
     if isinstance(result, Refused):
         refuse(work, side.side, write_id, item.update, result)

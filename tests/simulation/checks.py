@@ -210,7 +210,11 @@ class Checks:
             self.marks["conflict logged"] += 1
             return
         shadow = ghost.shadow.get(intent.deal, {})
-        if line.field in shadow and self.is_shadow(side, line.field, shadow[line.field], before):
+        agreed = shadow.get(line.field)
+        if agreed is not None and isinstance(before.value, str) and folded(agreed) == folded(before.value):
+            if before.value != agreed and self.taken(intent.deal, line.field, agreed):
+                return  # a lost write of the same text in another case: taken for the server's form of it (carry.py)
+        if line.field in shadow and (agreed in meant or self.is_shadow(side, line.field, agreed, before)):
             # Values decide what changed (SPEC §2): one that was typed away and back again between two looks is as it
             # was. Typed again after our own write it is a person's later edit (§3.3).
             ours, value = ghost.effects.get((side, record, line.field), (-1, before.value))
