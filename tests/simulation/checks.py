@@ -179,7 +179,7 @@ class Checks:
             if not ghost.codec(line.field).has_gap(before.raw):
                 raise Broken("P3", f"{story} fills no gap, it held {before.raw!r}")
             return
-        if line.kind == ChangeKind.RENAME:
+        if line.kind == ChangeKind.RENAME or (line.field == "stage" and ghost.codec("stage").has_gap(before.raw)):
             return
         if before.value == line.new:
             blank = line.kind == NEW and before.by == NOBODY  # a new row shows 0 (SPEC §5)
@@ -211,9 +211,6 @@ class Checks:
             return
         shadow = ghost.shadow.get(intent.deal, {})
         agreed = shadow.get(line.field)
-        if agreed is not None and isinstance(before.value, str) and folded(agreed) == folded(before.value):
-            if before.value != agreed and self.taken(intent.deal, line.field, agreed):
-                return  # a lost write of the same text in another case: taken for the server's form of it (carry.py)
         if line.field in shadow and (agreed in meant or self.is_shadow(side, line.field, agreed, before)):
             # Values decide what changed (SPEC §2): one that was typed away and back again between two looks is as it
             # was. Typed again after our own write it is a person's later edit (§3.3).
@@ -357,7 +354,8 @@ class Checks:
                 ghost.held[side][record][name] = replace(ghost.held[side][record][name], value=value)
                 return  # SPEC §3.8: without a Pipeline cell a stage is looked up in the deal's own pipeline
             if side is Side.TABLE and cell is not None and value in self.readings(deal, name, cell):
-                return
+                ghost.held[side][record][name] = replace(ghost.held[side][record][name], value=value)
+                return  # names were changed since it was typed: it is read by those of now
             if first and side is Side.TABLE and not ghost.alive(Side.TABLE, row):
                 return
             raise Broken("P6", f"{deal}: the shadow of {name} became {value!r}, which {record} never held")
