@@ -82,6 +82,7 @@ class Work:
     no_new_rows: bool = False  # making rows was refused, and not for a record's sake
     no_new_deals: bool = False  # likewise
     refused_alike: dict[tuple[Side, str], tuple[str, str]] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)  # deals with a write of this pass that nobody answered
 
     @property
     def names(self) -> list[str]:
@@ -173,6 +174,8 @@ def recheck(work: Work, update: Update, source: ReadResult | None, target: ReadR
     """The part of an update that still holds (SPEC §3.1): source still x and target still u. Where the target holds x
     already it is adopted; anything else waits for the next pass."""
     link = work.store.link(update.deal)
+    if update.deal in work.lost:
+        link = None  # it is settled first: until then nobody knows whose stamp the deal has
     if link is None or not isinstance(target, Record) or (copies(update) and not isinstance(source, Record)):
         work.tally.waiting += 1
         return None
@@ -329,6 +332,7 @@ def _sent(work: Work, ids: Sequence[int], send: Callable[[], list[WriteResult]])
 def finish_update(work: Work, side: RecordSide, write_id: int, item: Ready, result: WriteResult) -> None:
     """Acknowledges one write, or keeps why it was refused. A lost one stays open: it is settled by reading."""
     if isinstance(result, Lost):
+        work.lost.add(item.update.deal)
         return
     if isinstance(result, Refused):
         refuse(work, side.side, write_id, item.update, result)
@@ -708,14 +712,16 @@ def _settle_update(work: Work, write: Write, found: ReadResult) -> bool:
     if not isinstance(found, Record):
         return False
     states = {line.field: _fate(work, write, line, found) for line in write.changes if line.field in work.names}
+    if "undated" in states.values():
+        return False  # it waits until the table tells edit times again: either guess could undo somebody's edit
     pairs = []
     for line in write.changes:
         if states.get(line.field) not in ("done", "taken"):
             continue
         index = work.names.index(line.field)
         codec = work.ground.codecs[index]
-        # What the target holds now is ours, or a person's later edit and must look like one.
-        raw = returned_raw(codec, write.side, line.new, found.raw[index])
+        # What the target holds now is ours, or a person's later edit and must look like one (SPEC §3.3: anything else).
+        raw = found.raw[index] if states[line.field] == "done" else write_raw(codec, write.side, line.new)
         change = Change(index, write.side, None, line.new, ChangeKind(line.kind), line.why, None, None)
         pairs.append((change, (raw, line.source_raw) if write.side is Side.CRM else (line.source_raw, raw)))
     link = with_agreed(work, link, pairs)
@@ -732,7 +738,8 @@ def _settle_update(work: Work, write: Write, found: ReadResult) -> bool:
 
 
 def _fate(work: Work, write: Write, line: ChangeLine, found: Record) -> str:
-    """What became of one value: "done" (it is there), "not_done" (the old one is, untouched since), else "taken"."""
+    """What became of one value: "done" (it is there), "not_done" (the old one is, untouched since), "undated" (the old
+    one is, and the table does not say since when), else "taken"."""
     index = work.names.index(line.field)
     codec = work.ground.codecs[index]
     if index in found.lacks:
@@ -742,9 +749,10 @@ def _fate(work: Work, write: Write, line: ChangeLine, found: Record) -> str:
         return "done"
     if not same_raw(codec, write.side, found.raw[index], line.target_raw, line.old):
         return "taken"
-    if line.kind == ChangeKind.RENAME.value or not _edited_since(work, write, line, found):
+    if line.kind == ChangeKind.RENAME.value:
         return "not_done"
-    return "taken"
+    edited = _edited_since(work, write, line, found)
+    return "undated" if edited is None else "taken" if edited else "not_done"
 
 
 def _others_changed(work: Work, write: Write, found: Record) -> bool:
@@ -762,7 +770,7 @@ def _explained(work: Work, write: Write, line: ChangeLine, found: Record) -> boo
     return line.field not in OWN_CLOCK and _others_changed(work, write, found)
 
 
-def _edited_since(work: Work, write: Write, line: ChangeLine, found: Record) -> bool:
+def _edited_since(work: Work, write: Write, line: ChangeLine, found: Record) -> bool | None:
     """Whether the field was edited after the intent, by its own clock: against what that clock showed right before the
     write, which no difference between servers' clocks can blur; else against the time of the intent."""
     index = work.names.index(line.field)
@@ -775,4 +783,6 @@ def _edited_since(work: Work, write: Write, line: ChangeLine, found: Record) -> 
     # the old value again within that very second.
     question = Question(found.id, index, round(write.at, 3))
     answer = work.sides[write.side].edited([question]).get(question)
+    if answer is None and write.side is Side.TABLE:
+        return None
     return answer is not None and answer.low > question.instant

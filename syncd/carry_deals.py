@@ -21,7 +21,7 @@ from syncd.newcomers import NewDeal, match_key, read_row
 from syncd.plan import Update, stands_for
 from syncd.sides import Lost, MadeDeal, Misconfigured, ReadResult, Refused, SideDown
 from syncd.store import ChangeLine, Write
-from syncd.values import Problem, StageCodec
+from syncd.values import Problem, StageCodec, folded
 
 NOT_ASKED = "The contact was not known yet, so no deal was asked for."
 NOT_FOUND = "No answer came, and search shows no such deal: it is made again."

@@ -195,7 +195,7 @@ class Checks:
             if not ghost.codec(line.field).has_gap(before.raw):
                 raise Broken("P3", f"{story} fills no gap, it held {before.raw!r}")
             return
-        if line.kind == ChangeKind.RENAME:
+        if line.kind == ChangeKind.RENAME or (line.field == "stage" and ghost.codec("stage").has_gap(before.raw)):
             return
         if before.value == line.new:
             blank = line.kind == NEW and before.by == NOBODY  # a new row shows 0 (SPEC §5)
@@ -228,7 +228,8 @@ class Checks:
             self.marks["conflict logged"] += 1
             return
         shadow = ghost.shadow.get(intent.deal, {})
-        if line.field in shadow and self.is_shadow(side, line.field, shadow[line.field], before):
+        agreed = shadow.get(line.field)
+        if line.field in shadow and (agreed in meant or self.is_shadow(side, line.field, agreed, before)):
             # Values decide what changed (SPEC §2): one that was typed away and back again between two looks is as it
             # was. Typed again after our own write it is a person's later edit (§3.3).
             ours, value = ghost.effects.get((side, record, line.field), (-1, before.value))
@@ -440,7 +441,8 @@ class Checks:
                 ghost.held[side][record][name] = replace(ghost.held[side][record][name], value=value)
                 return  # SPEC §3.8: without a Pipeline cell a stage is looked up in the deal's own pipeline
             if side is Side.TABLE and cell is not None and value in self.readings(deal, name, cell):
-                return
+                ghost.held[side][record][name] = replace(ghost.held[side][record][name], value=value)
+                return  # names were changed since it was typed: it is read by those of now
             if side is Side.TABLE and (name, value) == ("status", "abandoned") and row in ghost.dropped[side]:
                 return  # SPEC §5: what a deleted row makes of its deal
             if first and side is Side.TABLE and not ghost.alive(Side.TABLE, row):

@@ -8,10 +8,11 @@ not change it (SPEC §1).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from syncd.fields import Field
+from syncd.judge import unchanged
 from syncd.model import Link, LinkState, Raw, Side, Value
 from syncd.sides import Vocabulary
 from syncd.values import Codec, Names, Problem, codec_for
@@ -145,7 +146,7 @@ class Ghost:
         deal = self.table.rows[record].key if record in self.table.rows else None
         link = self.store.link(deal) if deal and name in ("stage", "status", "owner") else None
         agreed = link.agreed().get(name) if link is not None else None
-        if agreed is not None and agreed.table == raw:
+        if agreed is not None and unchanged(self.codec(name), agreed.table, raw):
             return agreed.value
         return self.codec(name).from_table(raw, self.known_stage(deal))
 
@@ -185,6 +186,9 @@ class Ghost:
             if before is not None and before.raw == raw:
                 continue
             value = self.reading(side, record, name, raw)
+            if before is not None and before.value == value and before.by == by:
+                fresh[name] = replace(before, raw=raw)  # another spelling of the same value: no edit (SPEC §1)
+                continue
             who = NOBODY if before is None and raw in (None, "", [None, None]) else by
             fresh[name] = Held(raw, value, who, self.crm.clock.now, self.tick)
             self.note(side, record, name, value)

@@ -111,6 +111,9 @@ def field_drawn(world: SimWorld, rng: Random) -> str:
 def again(world: SimWorld, rng: Random, side: Side, record: str, name: str) -> Raw | None:
     """Something that this field held before: people undo what they did."""
     past = world.ghost.raws.get((side, record, name), [])
+    column = world.table.columns.get(name)
+    if side is Side.TABLE and column is not None and column.kind == "select":
+        past = [raw for raw in past if raw in column.options]
     return rng.choice(past[-4:]) if past and rng.random() < 0.3 else None
 
 

@@ -11,7 +11,18 @@ from zlib import crc32
 
 from syncd.fields import STATUSES
 from syncd.model import ABSENT, Raw, Record, Side, Stamp
-from syncd.sides import Column, MadeDeal, Patch, Question, ReadResult, Refused, Unread, WriteResult, Written
+from syncd.sides import (
+    Column,
+    MadeDeal,
+    Patch,
+    Question,
+    ReadResult,
+    Refused,
+    TableSchema,
+    Unread,
+    WriteResult,
+    Written,
+)
 from syncd.values import text
 from tests.memory import COLUMNS, VOCABULARY, Clock, MemoryCrm, MemoryTable, Row, Version
 from tests.simulation.knobs import Knobs
@@ -172,6 +183,7 @@ class SimTable(MemoryTable):
         self.clock_offset = knobs.offsets[1] + knobs.errors[1]
         self.faults.tidy = lambda name, raw: tidied(knobs.tidy_table, name, raw)
         self.options_made = 0
+        self.listed: set[Raw] = set()
         self.linked: Callable[[str], bool] = lambda _row: False
         self.made_for: dict[str, int] = {}
         if knobs.selects:
@@ -185,6 +197,30 @@ class SimTable(MemoryTable):
     def server_now(self) -> float:
         """As above."""
         return round(self.clock.now - self.true_offset, 3)
+
+    def schema(self) -> TableSchema:
+        """As in memory.py; the options that it lists are known by their ids from now on."""
+        found = super().schema()
+        self.listed = {option for column in found.columns.values() for option in column.options}
+        return found
+
+    def record(self, row: str) -> Record:
+        """A row as the adapter shows it: an option that was made since the schema was read by its label."""
+        shown = super().record(row)
+        if not self.options_made:
+            return shown
+        raw: list[Raw] = []
+        for f, cell in zip(self.fields, shown.raw, strict=True):
+            both = f.name == "stage" and isinstance(cell, list)
+            raw.append([self._label("pipeline", cell[0]), self._label("stage", cell[1])] if both and isinstance(cell, list)
+                       else self._label(f.name, cell))  # fmt: skip
+        return replace(shown, raw=tuple(raw))
+
+    def _label(self, name: str, cell: Raw) -> Raw:
+        column = self.columns.get(name)
+        if column is None or cell in self.listed or not isinstance(cell, str):
+            return cell
+        return column.options.get(cell, cell)
 
     def new_id(self, key: str) -> str:
         """Named after the deal, so that a shorter story speaks of the same rows."""
