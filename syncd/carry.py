@@ -193,6 +193,7 @@ def recheck(work: Work, update: Update, source: ReadResult | None, target: ReadR
             change.index in work.suspended[update.target]
             or change.index in target.lacks
             or (source is not None and not _still_source(work, update, change, source, known))
+            or _edited_again(change, target)
         ):
             held = True
         elif same_raw(codec, update.target, target.raw[change.index], change.target_raw, known):
@@ -221,6 +222,13 @@ def _still_source(work: Work, update: Update, change: Change, source: Record, kn
         return False
     codec = work.ground.codecs[change.index]
     return same_raw(codec, update.target.other, source.raw[change.index], change.source_raw, known)
+
+
+def _edited_again(change: Change, target: Record) -> bool:
+    """Whether the loser of a conflict shows a later edit than the one it lost with, though its value is the same: a
+    list may be behind. Then the conflict is decided anew."""
+    now = target.clocks[change.index] if change.index < len(target.clocks) else None
+    return change.target_clock is not None and now is not None and now > change.target_clock
 
 
 def _pair_raw(target_side: Side, change: Change, source: Record | None, target: Record) -> tuple[Raw, Raw]:

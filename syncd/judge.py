@@ -45,6 +45,7 @@ class Change:
     why: str
     target_raw: Raw
     source_raw: Raw
+    target_clock: float | None = None  # of a conflict: when its loser was edited, as far as this decision knew
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,6 +413,7 @@ def _copied(
         why,
         target_raw.raw[index],
         source_raw.raw[index],
+        target_raw.clocks[index] if conflict and index < len(target_raw.clocks) else None,
     )
     edited = target is Side.CRM or conflict
     return Verdict(index, kind, shadow, x, y, why, change=change, table_edited=edited, stamps=stamps)
