@@ -136,6 +136,8 @@ def reader(settings: Settings, pair: str) -> Store:
 # Names come from servers and from everybody who may type them. Whatever is printed goes through one of the following,
 # so that no name can move the cursor, colour the screen, hide what follows or reverse it.
 
+LONGEST_LINE = 4_000  # characters; a key cell may hold anything, and --json tells all of it
+
 
 def clean(text: str, *, kept: str = "\n\t") -> str:
     """`text` without anything that could steer a terminal; line breaks and tabs stay."""
@@ -145,9 +147,10 @@ def clean(text: str, *, kept: str = "\n\t") -> str:
 
 
 def say(lines: list[str]) -> None:
-    """Prints lines on standard output; a line break within one makes no new line."""
+    """Prints lines on standard output; a line break within one makes no new line, and a screenful is enough of any."""
     for line in lines:
-        click.echo(clean(line, kept=""))
+        shown = clean(line, kept="")
+        click.echo(shown if len(shown) <= LONGEST_LINE else shown[: LONGEST_LINE - 1] + "…")
 
 
 def complain(text: str) -> None:
