@@ -159,9 +159,8 @@ def plan_lines(
     for one in plan.deletions:
         verb = "- delete in" if one.how is How.DELETE else "~ abandon in"
         digest = waiting.get((GuardKind.DELETIONS, one.side, "", one.deal))
-        lines.append(
-            f"  {verb} {ground.labels[one.side]}: “{printable(one.title)}” ({printable(one.deal)})   ({one.why}){_held(digest)}"
-        )
+        what = f"“{printable(one.title)}” ({printable(one.deal)})   ({one.why})"
+        lines.append(f"  {verb} {ground.labels[one.side]}: {what}{_held(digest)}")
     for row_id, message in sorted(plan.messages.items()):
         name = (rows or {}).get(row_id, ("", ""))[1]
         row = f"“{printable(name)}” (row {row_id})" if name else f"row {row_id}"
@@ -347,9 +346,8 @@ def history_lines(
         made = "deal made" if write.side is Side.CRM else "row made"
         verb = {"create": made, "message": "Sync cell", "delete": "deleted"}.get(write.action, "changed")
         name = printable(write.title or write.deal or write.row)
-        lines.append(
-            f"{local(write.at)}  {labels[write.side]:<10} {verb}: “{name}” ({printable(write.deal or write.row)}){state}"
-        )
+        what = f"{verb}: “{name}” ({printable(write.deal or write.row)})"
+        lines.append(f"{local(write.at)}  {labels[write.side]:<10} {what}{state}")
         for change in write.changes if write.action != "create" else ():
             column = columns.get(change.field, change.field.capitalize())
             lines.append(

@@ -57,7 +57,7 @@ def approve(context: click.Context, plan: str | None, yes: bool, refuse: bool, a
     if plan is not None and not wanted:
         _not_waiting(context, plan, waiting)
     if not wanted and not options(context).quiet:
-        click.echo("Nothing waits for approval.")
+        say(["Nothing waits for approval."])
     context.exit(worst([_ask(settings, pair, record, yes=yes, refuse=refuse) for pair, record in wanted]))
 
 
@@ -102,28 +102,28 @@ def _ask(settings: Settings, pair: PairSettings, record: HeldRecord, *, yes: boo
 
     say(record_lines(pair.name, record))
     if refuse and record.set.kind is not GuardKind.MATCHES:
-        click.echo("Only a match report can be refused; anything else goes on waiting until it is undone.", err=True)
+        complain("Only a match report can be refused; anything else goes on waiting until it is undone.")
         return 3
     if record.set.field == SEVERAL and not refuse:
-        click.echo("Nobody but you can tell which one it is: put its id into the row's GHL ID.", err=True)
+        complain("Nobody but you can tell which one it is: put its id into the row's GHL ID.")
         return 3
     try:
         question = "Are these surely not the same?" if refuse else "Approve exactly this?"
         agreed = yes or click.confirm(question)
     except click.Abort:
         agreed = False
-        click.echo("")
+        say([""])
     if not agreed:
-        click.echo("Not approved; it goes on waiting.", err=True)
+        complain("Not approved; it goes on waiting.")
         return 3
     store = Store(Path(settings.state_dir), pair.name)
     try:
         if not store.answer_held(record.digest, "refused" if refuse else "approved"):
-            click.echo("It has changed meanwhile, so nothing was approved. Ask again: syncd approve", err=True)
+            complain("It has changed meanwhile, so nothing was approved. Ask again: syncd approve")
             return 3
     finally:
         store.close()
-    click.echo(f"{'Refused' if refuse else 'Approved'} {record.digest}; the next pass carries it out.")
+    say([f"{'Refused' if refuse else 'Approved'} {record.digest}; the next pass carries it out."])
     return 0
 
 
@@ -158,9 +158,9 @@ def resume(context: click.Context, deal: str) -> None:
                 store.resume(known, time.time())
             finally:
                 store.close()
-            click.echo(f"“{printable(links.get(known, known))}” goes on with the next pass of {pair.name}.")
+            say([f"“{printable(links.get(known, known))}” goes on with the next pass of {pair.name}."])
             context.exit(0)
     if names:
-        click.echo(f"Nothing of “{printable(next(iter(names.values())))}” is frozen or refused.")
+        say([f"Nothing of “{printable(next(iter(names.values())))}” is frozen or refused."])
         context.exit(0)
     raise NoMatch(f"No deal matches “{clipped(deal)}”. `syncd status` says which ones wait.")

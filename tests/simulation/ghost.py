@@ -187,7 +187,9 @@ class Ghost:
                 continue
             value = self.reading(side, record, name, raw)
             if before is not None and before.value == value and before.by == by:
-                fresh[name] = replace(before, raw=raw, at=self.crm.clock.now)  # another spelling of the same value: no edit (SPEC §1)
+                fresh[name] = replace(
+                    before, raw=raw, at=self.crm.clock.now
+                )  # another spelling of the same value: no edit (SPEC §1)
                 continue
             who = NOBODY if before is None and raw in (None, "", [None, None]) else by
             fresh[name] = Held(raw, value, who, self.crm.clock.now, self.tick)

@@ -161,9 +161,9 @@ class EditRow:
         if row in world.table.rows:
             for name, raw in zip(typed[::2], typed[1::2], strict=True):
                 column = world.table.columns.get(str(name))
-                if column is not None and column.options and str(raw).startswith(f"opt{column.id}"):
-                    if raw not in column.options:
-                        continue  # an option that is gone cannot be picked
+                picked = column is not None and column.options and str(raw).startswith(f"opt{column.id}")
+                if picked and column is not None and raw not in column.options:
+                    continue  # an option that is gone cannot be picked
                 world.table.put(row, None, **{str(name): world.table.faults.tidy(str(name), raw)})
             world.ghost.changed(Side.TABLE, row, PERSON)
 
