@@ -36,12 +36,13 @@ from syncd.sides import (
     Written,
 )
 from syncd.store import ChangeLine, RefusedWrite, Store, Write, change_line
-from syncd.values import Codec, MoneyCodec, StageCodec, folded
+from syncd.values import Codec, MoneyCodec, Problem, StageCodec, folded
 
 SOURCE_AGE_SECONDS = 5.0  # a batched read of the table is at most this old when a value is copied (SPEC §3.1)
 FIRST_PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 6 * 3600.0
 FORM_TRIES = 3  # refusals, of whatever records, after which a server's form of a value counts as that value
+GAP = False  # stands for what a cell held that was blank and is to be filled: no cell ever holds this
 KEY_FIELD = "id"
 TAKEN_NOTE = (
     "No answer came. The record was changed since, so this counts as written, and what it holds now as a later edit."
@@ -252,7 +253,7 @@ def with_agreed(work: Work, link: Link, changes: Sequence[tuple[Change, tuple[Ra
     for change, (crm_raw, table_raw) in changes:
         name, codec = work.names[change.index], work.ground.codecs[change.index]
         if name in NEVER_BLANK and codec.has_gap(table_raw):
-            table_raw = None  # a cell is still blank: this raw value must not count as unchanged, it is filled next
+            table_raw = GAP  # a cell is still blank: it must not count as unchanged, it is filled next
         agreed[name] = Agreed(change.new, crm_raw, table_raw, codec.show(change.new))
     return replace(link, shadow=packed_shadow(agreed, work.names))
 
@@ -587,6 +588,9 @@ def _row_link(
             raw = returned_raw(codec, Side.TABLE, value, raw)
         elif not codec.is_blank(raw):
             continue  # nothing was written here, so nothing was agreed on
+        else:
+            blank = codec.from_table(raw, None)  # of a value that is 0: blank and 0 are one (SPEC §1)
+            value = None if isinstance(blank, Problem) else blank
         agreed[name] = Agreed(value, crm_raw, raw, codec.show(value))
     known = work.store.link(deal)
     now = work.clock()

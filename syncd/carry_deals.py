@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from syncd.carry import SOURCE_AGE_SECONDS, Work, carry_updates, makes_deal, own_write, refuse, returned_raw
+from syncd.carry import GAP, SOURCE_AGE_SECONDS, Work, carry_updates, makes_deal, own_write, refuse, returned_raw
 from syncd.fields import NEVER_BLANK, OF_CONTACT
 from syncd.judge import ChangeKind, judge, read_raw, write_raw
 from syncd.model import Agreed, Direction, Link, Raw, Record, Side, Value, packed_shadow
@@ -154,7 +154,7 @@ def _linked(
         value: Value
         if at in values:
             value, table_raw = values[at]
-            table_raw = None if field.name in NEVER_BLANK and codec.has_gap(table_raw) else table_raw
+            table_raw = GAP if field.name in NEVER_BLANK and codec.has_gap(table_raw) else table_raw
             now = write_raw(codec, Side.CRM, value) if lacking else record.raw[at]
             edited = edited or read_raw(codec, Side.CRM, now, value) != value
             agreed[field.name] = Agreed(value, returned_raw(codec, Side.CRM, value, now), table_raw, codec.show(value))

@@ -11,6 +11,7 @@ import click
 from syncd.cli.common import (
     NoMatch,
     chosen,
+    complain,
     not_blank,
     options,
     reader,
@@ -75,9 +76,7 @@ def _not_waiting(context: click.Context, plan: str, waiting: list[tuple[PairSett
 
     if not waiting:
         raise click.UsageError(f"No plan “{printable(plan)}” waits for approval, and no other either.")
-    click.echo(
-        f"The plan “{printable(plan)}” does not wait any more: it has changed. This is what waits now.", err=True
-    )
+    complain(f"The plan “{printable(plan)}” does not wait any more: it has changed. This is what waits now.")
     for pair, record in waiting:
         say(record_lines(pair.name, record))
     context.exit(3)

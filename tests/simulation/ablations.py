@@ -390,7 +390,8 @@ def stale_and_no_second_look() -> list[Patch]:
 def stamps_go_back() -> list[Patch]:
     def around(real: Any) -> Any:
         def seen(self: Any, link: Link, deal: Record) -> Link:
-            return replace(real(self, link, deal), seen=deal.stamp)
+            moved: Link = real(self, link, deal)
+            return replace(moved, seen=deal.stamp)
 
         return seen
 

@@ -221,8 +221,8 @@ class Checks:
         chosen = side is Side.TABLE and line.field in ("stage", "status", "owner")
         meant = {before.value, *(self.readings(intent.deal, line.field, before.raw) if chosen else ())}
         if line.kind == ChangeKind.CONFLICT and line.old in meant:
-            agreed = ghost.shadow.get(intent.deal, {})
-            if line.field in agreed and agreed[line.field] == line.new:
+            known = ghost.shadow.get(intent.deal, {})
+            if line.field in known and known[line.field] == line.new:
                 told = f"and {line.new!r} was what both had agreed on: nobody else had changed it"
                 raise Broken("P2", f"{record}: a person's {line.field} {before.value!r} lost a conflict, {told}")
             self.marks["conflict logged"] += 1
@@ -322,7 +322,11 @@ class Checks:
     def deal_made(self, entry: LoggedWrite, intent: Intent) -> None:
         """P1, P7 and P9 for a deal: made once for a row that is there, of what stood in it when it was last read."""
         ghost, row = self.ghost, intent.row
-        before = [deal for deal in ghost.new_deals.get(row, []) if ghost.alive(Side.CRM, deal)]
+        made = [deal for deal in ghost.new_deals.get(row, []) if ghost.alive(Side.CRM, deal)]
+        links = {deal: ghost.store.link(deal) for deal in made}
+        before = [
+            deal for deal, link in links.items() if link is None or link.row == row
+        ]  # else another row has it now
         if before and not ghost.restored:
             raise Broken("P7", f"{row} became the deal {before[-1]}, and {entry.id} as well")
         ghost.new_deals.setdefault(row, []).append(entry.id)
@@ -432,7 +436,9 @@ class Checks:
             cell: Raw = ghost.cell(row, name) if ghost.alive(Side.TABLE, row) else None
             if first and side is Side.TABLE and self.direction(name) is Direction.TO_TABLE:
                 continue  # SPEC §5: what a person typed into such a column of a new row stays
-            if side is Side.TABLE and row not in ghost.made and name in NEVER_BLANK and ghost.codec(name).has_gap(cell):
+            gap = cell is not None and ghost.codec(name).has_gap(cell)
+            new = deal in ghost.new_deals.get(row, ())  # somebody may fill it meanwhile: then that is an edit
+            if side is Side.TABLE and row not in ghost.made and name in NEVER_BLANK and (gap or (new and first)):
                 continue  # the row of a new deal: what was blank is filled next (SPEC §5)
             if value is None and cell in (None, [None, None]):
                 return  # nothing was written into this cell of a new row, and nothing stands there

@@ -86,6 +86,7 @@ class Ghost:
     gone: dict[tuple[Side, str], dict[str, Held]] = field(default_factory=dict)  # as it was when it was deleted
     dropped: dict[Side, set[str]] = field(default_factory=lambda: {Side.CRM: set(), Side.TABLE: set()})
     new_deals: dict[str, list[str]] = field(default_factory=dict)  # row -> the deals that the engine made for it
+    pausing: bool = False  # between two passes
     restored: bool = False  # an old database was put back
     approved: set[tuple[Side, str, str, Value, Value]] = field(default_factory=set)  # (side, field, deal, old, new)
     total: int = 0  # links, as the guards counted them last
@@ -187,9 +188,8 @@ class Ghost:
                 continue
             value = self.reading(side, record, name, raw)
             if before is not None and before.value == value and before.by == by:
-                fresh[name] = replace(
-                    before, raw=raw, at=self.crm.clock.now
-                )  # another spelling of the same value: no edit (SPEC §1)
+                # Another spelling of the same value: no edit (SPEC §1), but the cell has another time.
+                fresh[name] = replace(before, raw=raw, at=self.crm.clock.now if self.pausing else before.at)
                 continue
             who = NOBODY if before is None and raw in (None, "", [None, None]) else by
             fresh[name] = Held(raw, value, who, self.crm.clock.now, self.tick)

@@ -48,7 +48,7 @@ REQUIRED: Final = (
     *("lost before crm contact", "lost after crm contact", "lost before crm create", "lost after crm create"),
     *("crash before crm create", "crash after crm create", "crash before crm contact", "crash after crm contact"),
     *("write crm delete", "write table delete", "abandoned", "put copy back"),
-    *("crash before store mark", "crash after store mark", "crash at a deletion"),
+    *("crash before store mark", "crash after store mark"),
     *("settled a deletion: done", "settled a deletion: not_done"),
     *("second look: adopted", "second look: held or adopted", "conflict, later wins", "conflict logged"),
     *("window hit", "write thrown away", "one-way column overwritten", "shadow taken", "planned again"),

@@ -118,12 +118,12 @@ class Simulation:
         """Time passes between two passes; people use it, and now and then the machine is started again."""
         knobs, times = self.knobs, self.times
         self.world.clock.advance(times.choice(knobs.pauses))
-        self.world.pausing = True
+        self.world.pausing = self.ghost.pausing = True
         slots = min(8, int(times.expovariate(1 / knobs.edits_between)))
         for nth in range(1, slots + 1):
             self.people_act(Point(self.number, "people", "pause", "", nth), 1.0)
             self.world.clock.advance(times.choice((0.0, 0.2, 2.0, 7.0)))
-        self.world.pausing = False
+        self.world.pausing = self.ghost.pausing = False
         self.machine(Point(self.number, "machine", "pause", "", 1))
 
     def run_pass(self) -> PassResult | None:
