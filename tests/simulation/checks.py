@@ -92,6 +92,7 @@ class Checks:
         """What the engine wrote means what the engine meant, also where a stage was renamed since it read the names."""
         ghost = self.ghost
         ghost.effects[side, record, line.field] = (ghost.tick, line.new)
+        ghost.effect_at[side, record, line.field] = ghost.crm.clock.now
         ghost.note(side, record, line.field, line.new)
         held = ghost.held[side][record]
         now = held[line.field]
@@ -237,6 +238,9 @@ class Checks:
                 return
             if self.kept_old(side, intent):
                 return
+            if side is Side.TABLE and before.at - ghost.effect_at.get((side, record, line.field), 0.0) < 1.0:
+                self.marks["set back within the table's second"] += 1
+                return  # LIMITS: its clock counts whole seconds
             raise Broken("P2", f"{record}: {line.field} {before.value!r} was typed again after our write, and is gone")
         direction = self.direction(line.field)
         changed = line.field not in shadow or shadow[line.field] != line.new
@@ -281,6 +285,8 @@ class Checks:
         moved = intent.deal in ghost.misdated  # an edit in the window (LIMITS): our own stamp hides when it was made
         if winner is None or winner.by != PERSON or loser.by != PERSON or moved or loser.raw in (None, ""):
             return
+        if {(Side.TABLE, intent.row, line.field), (Side.CRM, intent.deal, line.field)} & ghost.respelled:
+            return  # the cell's own time is another than that of its meaning
         if ghost.restored:
             self.marks["conflict after an old database"] += 1
             return  # which stamps our own writes set is forgotten with the shadows (SPEC §4)
@@ -440,7 +446,10 @@ class Checks:
             new = deal in ghost.new_deals.get(row, ())  # somebody may fill it meanwhile: then that is an edit
             if side is Side.TABLE and row not in ghost.made and name in NEVER_BLANK and (gap or (new and first)):
                 continue  # the row of a new deal: what was blank is filled next (SPEC §5)
-            if value is None and cell in (None, [None, None]):
+            if first and new and value == ghost.codec(name).from_crm(None):
+                continue  # the deal was made without it, since nobody may write it; what stands in the row is an edit
+            empty = {None, ghost.codec(name).from_table(None, None)}
+            if value in empty and cell in (None, [None, None]):
                 return  # nothing was written into this cell of a new row, and nothing stands there
             if name == "stage" and cell is not None and ghost.codec(name).from_table(cell, value) == value:
                 self.marks["stage of the same name in another pipeline"] += 1

@@ -87,6 +87,8 @@ class Ghost:
     dropped: dict[Side, set[str]] = field(default_factory=lambda: {Side.CRM: set(), Side.TABLE: set()})
     new_deals: dict[str, list[str]] = field(default_factory=dict)  # row -> the deals that the engine made for it
     pausing: bool = False  # between two passes
+    respelled: set[tuple[Side, str, str]] = field(default_factory=set)  # typed once more, with the same meaning
+    effect_at: dict[tuple[Side, str, str], float] = field(default_factory=dict)  # when the engine's last write landed
     restored: bool = False  # an old database was put back
     approved: set[tuple[Side, str, str, Value, Value]] = field(default_factory=set)  # (side, field, deal, old, new)
     total: int = 0  # links, as the guards counted them last
@@ -190,6 +192,7 @@ class Ghost:
             if before is not None and before.value == value and before.by == by:
                 # Another spelling of the same value: no edit (SPEC §1), but the cell has another time.
                 fresh[name] = replace(before, raw=raw, at=self.crm.clock.now if self.pausing else before.at)
+                self.respelled.add((side, record, name))
                 continue
             who = NOBODY if before is None and raw in (None, "", [None, None]) else by
             fresh[name] = Held(raw, value, who, self.crm.clock.now, self.tick)
