@@ -334,9 +334,23 @@ class Checks:
             for name, value in new.items():
                 if name not in old or old[name] != value:
                     self.shadow_moved(deal, link.row, name, value, first=deal not in ghost.shadow)
+                    self.read_anew(deal, link.row, name, value)
                     ghost.agreed_at[deal, name] = ghost.tick
             ghost.shadow[deal] = new
         ghost.store.touched.clear()
+
+    def read_anew(self, deal: str, row: str, name: str, value: Value) -> None:
+        """A choice that was typed before names were changed, or before its deal moved to another pipeline, and that
+        nobody had agreed on by then, is read by the names of now (SPEC §1: unchanged is what was agreed on)."""
+        ghost = self.ghost
+        if name not in ("stage", "status", "owner") or not ghost.alive(Side.TABLE, row):
+            return
+        held = ghost.held[Side.TABLE][row][name]
+        cell = ghost.cell(row, name)
+        same_name = name == "stage" and ghost.codec(name).from_table(cell, value) == value
+        if held.value != value and (same_name or value in self.readings(deal, name, cell)):
+            ghost.held[Side.TABLE][row][name] = replace(held, value=value)
+            self.marks["choice read by new names"] += 1
 
     def shadow_moved(self, deal: str, row: str, name: str, value: Value, *, first: bool) -> None:
         """Both sides held the new value, or were written with it."""
@@ -351,11 +365,9 @@ class Checks:
                 return  # nothing was written into this cell of a new row, and nothing stands there
             if name == "stage" and cell is not None and ghost.codec(name).from_table(cell, value) == value:
                 self.marks["stage of the same name in another pipeline"] += 1
-                ghost.held[side][record][name] = replace(ghost.held[side][record][name], value=value)
                 return  # SPEC §3.8: without a Pipeline cell a stage is looked up in the deal's own pipeline
             if side is Side.TABLE and cell is not None and value in self.readings(deal, name, cell):
-                ghost.held[side][record][name] = replace(ghost.held[side][record][name], value=value)
-                return  # names were changed since it was typed: it is read by those of now
+                return
             if first and side is Side.TABLE and not ghost.alive(Side.TABLE, row):
                 return
             raise Broken("P6", f"{deal}: the shadow of {name} became {value!r}, which {record} never held")
