@@ -57,6 +57,15 @@ class Sight:
     key: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The engine's last write of a field that took effect."""
+
+    tick: int
+    at: float
+    value: Value
+
+
 @dataclass(slots=True)
 class Ghost:
     """The history of a run. `tick` is moved by the harness."""
@@ -77,7 +86,7 @@ class Ghost:
     shadow: dict[str, dict[str, Value]] = field(default_factory=dict)
     agreed_at: dict[tuple[str, str], int] = field(default_factory=dict)
     seen: dict[str, float] = field(default_factory=dict)
-    effects: dict[tuple[Side, str, str], tuple[int, Value]] = field(default_factory=dict)  # the engine's last write
+    effects: dict[tuple[Side, str, str], Effect] = field(default_factory=dict)
     windows: set[tuple[Side, str, str]] = field(default_factory=set)
     made: dict[str, str] = field(default_factory=dict)  # row -> the deal for which the engine made it
     states: dict[str, LinkState] = field(default_factory=dict)
@@ -183,7 +192,8 @@ class Ghost:
                 continue
             value = self.reading(side, record, name, raw)
             if before is not None and before.value == value and before.by == by:
-                fresh[name] = replace(before, raw=raw)  # another spelling of the same value: no edit (SPEC §1)
+                # Another spelling of the same value is no edit (SPEC §1), but a cell's modified time moves with it.
+                fresh[name] = replace(before, raw=raw, at=self.crm.clock.now if side is Side.TABLE else before.at)
                 continue
             who = NOBODY if before is None and raw in (None, "", [None, None]) else by
             fresh[name] = Held(raw, value, who, self.crm.clock.now, self.tick)

@@ -123,7 +123,7 @@ class Rest:
         known = name in shadow and shadow[name] in (value, fresh)
         if not known and (fresh == value or not self.same_to_a_server(name, held, cell)):
             raise Broken("P4", f"{deal}: both hold {name} {value!r}, the shadow {shadow.get(name, 'nothing')!r}")
-        if name in ("stage", "owner") and not shows(ghost, row, name, value):
+        if name in ("stage", "owner") and not shows(ghost, name, cell.raw, value):
             raise Broken("P4", f"{row}: {name} still shows {cell.raw!r}, whose name is {codec.show(value)!r} now")
         return False
 
