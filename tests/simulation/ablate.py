@@ -1,4 +1,4 @@
-"""`python -m tests.simulation.ablate` (`make ablation`): switches each rule off and says which property falls, and when.
+"""`python -m tests.simulation.ablate` (`make ablation`): each rule is switched off, to see which property falls.
 
 Writes the table into README.md and the failing seeds into ablations.json. Exit code 1: nothing caught a rule's absence,
 and no reason is given for that.
@@ -54,7 +54,9 @@ def table(falls: Sequence[Fall]) -> str:
     lines = ["| rule switched off | what falls | seeds needed |", "|---|---|---|"]
     for fall in falls:
         ablation = named(fall.name)
-        what = f"{fall.broken}: {fall.story.partition(': ')[2][:110]}" if fall.broken else f"nothing. {ablation.covered}"
+        what = (
+            f"{fall.broken}: {fall.story.partition(': ')[2][:110]}" if fall.broken else f"nothing. {ablation.covered}"
+        )
         needed = str(fall.seed + 1) if fall.broken else f"none of {fall.seed + 1:,}"
         lines.append(f"| {ablation.rule} | {what.replace('|', '/')} | {needed} |")
     return "\n".join(lines)

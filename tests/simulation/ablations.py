@@ -469,9 +469,11 @@ def blanks_not_filled() -> list[Patch]:
 
 
 def blanks_are_carried() -> list[Patch]:
-    return [(judge, "NEVER_BLANK", frozenset()), (plan, "TextCodec", TextCodec)] if hasattr(plan, "TextCodec") else [
-        (judge, "NEVER_BLANK", frozenset())
-    ]
+    return (
+        [(judge, "NEVER_BLANK", frozenset()), (plan, "TextCodec", TextCodec)]
+        if hasattr(plan, "TextCodec")
+        else [(judge, "NEVER_BLANK", frozenset())]
+    )
 
 
 def twofold_rows_are_written() -> list[Patch]:

@@ -220,6 +220,9 @@ class Checks:
                 return
             if not ghost.agreed_at[intent.deal, line.field] < ours.tick < before.tick or self.kept_old(side, intent):
                 return
+            if side is Side.CRM and self.explained(record, line.field, ours.tick):
+                self.marks["set back beside another edit"] += 1
+                return
             if side is Side.TABLE and before.at - ours.at <= 1.0 + abs(ghost.crm.knobs.errors[1]):
                 # Airtable's clock counts whole seconds: the old value typed again within the very second of a write
                 # that nobody answered cannot be told from one that was never overwritten (carry._edited_since).
@@ -235,6 +238,14 @@ class Checks:
         raise Broken(
             "P2", f"{record}: a person's {line.field} {before.value!r} became {line.new!r} ({line.kind}), {told}"
         )
+
+    def explained(self, deal: str, name: str, since: int) -> bool:
+        """LIMITS: HighLevel dates most fields with the whole deal. Where another field was edited too since a write
+        whose answer was lost, the old value typed again looks like a write that never arrived."""
+        if name in OWN_CLOCK and self.ghost.crm.own_clocks:
+            return False
+        held = self.ghost.held[Side.CRM][deal]
+        return any(one.tick > since and one.by == PERSON for other, one in held.items() if other != name)
 
     def direction(self, name: str) -> Direction:
         """Where the edits of a field may travel."""
@@ -266,7 +277,8 @@ class Checks:
         source = intent.row if side is Side.CRM else intent.deal
         sight = ghost.sights.get((side.other, source))
         winner = sight.held[line.field] if sight is not None and sight.held is not None else None
-        moved = intent.deal in ghost.misdated  # an edit in the window (LIMITS): our own stamp hides when it was made
+        # An edit in the window (LIMITS), whose time our own stamp hides; or search showed the same value of before.
+        moved = intent.deal in ghost.misdated or ghost.late.get(intent.deal) == ghost.number
         if winner is None or winner.by != PERSON or loser.by != PERSON or moved or loser.raw in (None, ""):
             return
         crm, cell = (loser, winner) if side is Side.CRM else (winner, loser)
@@ -370,8 +382,8 @@ class Checks:
             if self.excuse(deal, name, value):
                 return
             cell: Raw = ghost.cell(row, name) if ghost.alive(Side.TABLE, row) else None
-            if value is None and cell in (None, [None, None]):
-                return  # nothing was written into this cell of a new row, and nothing stands there
+            if value is None and (first or cell in (None, [None, None])) and not self.named_in_create(deal, name):
+                return  # nothing was written into this cell of a new row
             if name == "stage" and cell is not None and ghost.codec(name).from_table(cell, value) == value:
                 self.marks["stage of the same name in another pipeline"] += 1
                 return  # SPEC §3.8: without a Pipeline cell a stage is looked up in the deal's own pipeline
@@ -380,6 +392,11 @@ class Checks:
             if first and side is Side.TABLE and not ghost.alive(Side.TABLE, row):
                 return
             raise Broken("P6", f"{deal}: the shadow of {name} became {value!r}, which {record} never held")
+
+    def named_in_create(self, deal: str, name: str) -> bool:
+        """Whether the row's making wrote this field."""
+        made = [intent for intent in self.ghost.store.intents if intent.action == "create" and intent.deal == deal]
+        return bool(made) and any(line.field == name for line in made[-1].lines)
 
     def taken(self, deal: str, name: str, value: Value) -> bool:
         """SPEC §3.3: a write of which nobody can say what became of it is taken as done."""

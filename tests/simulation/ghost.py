@@ -90,6 +90,7 @@ class Ghost:
     windows: set[tuple[Side, str, str]] = field(default_factory=set)
     made: dict[str, str] = field(default_factory=dict)  # row -> the deal for which the engine made it
     states: dict[str, LinkState] = field(default_factory=dict)
+    late: dict[str, int] = field(default_factory=dict)  # deal -> the last pass in which search showed it as it was
     misdated: set[str] = field(default_factory=set)  # deals edited between the engine's read and its write
     touched_at: dict[str, float] = field(default_factory=dict)  # when people last changed anything in a deal
     gone: dict[tuple[Side, str], dict[str, Held]] = field(default_factory=dict)  # as it was when it was deleted

@@ -190,7 +190,10 @@ class Simulation:
             self.answer_lost = False
             return
         if verb == "page":
-            self.marks["stale sight"] += side is Side.CRM and any(map(self.world.crm.is_late, what))
+            for deal in what if side is Side.CRM else ():
+                if self.world.crm.is_late(deal):
+                    ghost.late[deal] = self.number
+                    self.marks["stale sight"] += 1
             ghost.look(side, what, listed=True)
         elif verb == "read":
             ghost.look(side, what, by_id=True)

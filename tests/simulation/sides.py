@@ -138,7 +138,6 @@ class SimCrm(MemoryCrm):
                     found[deal] = self.record(deal, versions[-1])
         return found
 
-
     def _write(self, patch: Patch) -> WriteResult:
         """The answer shows the deal as our write left it, not what somebody did while it was on its way."""
         self.answers.pop(patch.id, None)
@@ -187,9 +186,10 @@ class SimTable(MemoryTable):
             return shown
         raw: list[Raw] = []
         for f, cell in zip(self.fields, shown.raw, strict=True):
-            both = f.name == "stage" and isinstance(cell, list)
-            raw.append([self._label("pipeline", cell[0]), self._label("stage", cell[1])] if both and isinstance(cell, list)
-                       else self._label(f.name, cell))  # fmt: skip
+            if f.name == "stage" and isinstance(cell, list):
+                raw.append([self._label("pipeline", cell[0]), self._label("stage", cell[1])])
+            else:
+                raw.append(self._label(f.name, cell))
         return replace(shown, raw=tuple(raw))
 
     def _label(self, name: str, cell: Raw) -> Raw:
