@@ -378,7 +378,7 @@ def _there(codec: Codec, target: Side, raw: Raw, value: Value) -> bool:
     same name, or the form into which a server once put the former value. Then nothing is to be written (SPEC §3.2)."""
     if target is Side.TABLE and isinstance(codec, StageCodec):
         return _shows(codec, raw, value)
-    return not codec.is_blank(raw) and read_raw(codec, target, raw, None) == value
+    return read_raw(codec, target, raw, None) == value
 
 
 def _copied(

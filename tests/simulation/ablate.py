@@ -1,4 +1,4 @@
-"""`python -m tests.simulation.ablate` (`make ablation`): switches each rule off and says which property falls, when.
+"""`python -m tests.simulation.ablate` (`make ablation`): each rule is switched off, to see which property falls.
 
 Writes the table into README.md and the failing seeds into ablations.json. Exit code 1: nothing caught a rule's absence,
 and no reason is given for that.

@@ -57,6 +57,15 @@ class Sight:
     key: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The engine's last write of a field that took effect."""
+
+    tick: int
+    at: float
+    value: Value
+
+
 @dataclass(slots=True)
 class Ghost:
     """The history of a run. `tick` is moved by the harness."""
@@ -77,18 +86,17 @@ class Ghost:
     shadow: dict[str, dict[str, Value]] = field(default_factory=dict)
     agreed_at: dict[tuple[str, str], int] = field(default_factory=dict)
     seen: dict[str, float] = field(default_factory=dict)
-    effects: dict[tuple[Side, str, str], tuple[int, Value]] = field(default_factory=dict)  # the engine's last write
+    effects: dict[tuple[Side, str, str], Effect] = field(default_factory=dict)
     windows: set[tuple[Side, str, str]] = field(default_factory=set)
     made: dict[str, str] = field(default_factory=dict)  # row -> the deal for which the engine made it
     states: dict[str, LinkState] = field(default_factory=dict)
+    late: dict[str, int] = field(default_factory=dict)  # deal -> the last pass in which search showed it as it was
     misdated: set[str] = field(default_factory=set)  # deals edited between the engine's read and its write
     touched_at: dict[str, float] = field(default_factory=dict)  # when people last changed anything in a deal
     gone: dict[tuple[Side, str], dict[str, Held]] = field(default_factory=dict)  # as it was when it was deleted
     dropped: dict[Side, set[str]] = field(default_factory=lambda: {Side.CRM: set(), Side.TABLE: set()})
     new_deals: dict[str, list[str]] = field(default_factory=dict)  # row -> the deals that the engine made for it
-    pausing: bool = False  # between two passes
     respelled: set[tuple[Side, str, str]] = field(default_factory=set)  # typed once more, with the same meaning
-    effect_at: dict[tuple[Side, str, str], float] = field(default_factory=dict)  # when the engine's last write landed
     restored: bool = False  # an old database was put back
     approved: set[tuple[Side, str, str, Value, Value]] = field(default_factory=set)  # (side, field, deal, old, new)
     total: int = 0  # links, as the guards counted them last
@@ -190,8 +198,8 @@ class Ghost:
                 continue
             value = self.reading(side, record, name, raw)
             if before is not None and before.value == value and before.by == by:
-                # Another spelling of the same value: no edit (SPEC §1), but the cell has another time.
-                fresh[name] = replace(before, raw=raw, at=self.crm.clock.now if self.pausing else before.at)
+                # Another spelling of the same value is no edit (SPEC §1), but a cell's modified time moves with it.
+                fresh[name] = replace(before, raw=raw, at=self.crm.clock.now if side is Side.TABLE else before.at)
                 self.respelled.add((side, record, name))
                 continue
             who = NOBODY if before is None and raw in (None, "", [None, None]) else by

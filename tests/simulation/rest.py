@@ -130,7 +130,7 @@ class Rest:
                 raise Broken("P4", f"{row}: {name} {cell.raw!r} cannot be read, and nobody is told")
             self.marks["at rest: unknown choice"] += 1
             return True
-        moved = ghost.keyed[row][1] == PERSON  # a person gave this row to the deal, with all that stood in it
+        moved = ghost.made.get(row) != deal  # a person gave this row to the deal, with all that stood in it
         if direction is Direction.TO_TABLE and (cell.by != ENGINE or moved) and fresh != value and self.told(row):
             self.marks["at rest: typed into a one-way column"] += 1
             return True
@@ -141,7 +141,7 @@ class Rest:
         known = name in shadow and shadow[name] in (value, fresh)
         if not known and (fresh == value or not self.same_to_a_server(name, held, cell)):
             raise Broken("P4", f"{deal}: both hold {name} {value!r}, the shadow {shadow.get(name, 'nothing')!r}")
-        if name in ("stage", "owner") and not shows(ghost, row, name, value):
+        if name in ("stage", "owner") and not shows(ghost, name, cell.raw, value):
             raise Broken("P4", f"{row}: {name} still shows {cell.raw!r}, whose name is {codec.show(value)!r} now")
         return False
 

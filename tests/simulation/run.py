@@ -118,12 +118,12 @@ class Simulation:
         """Time passes between two passes; people use it, and now and then the machine is started again."""
         knobs, times = self.knobs, self.times
         self.world.clock.advance(times.choice(knobs.pauses))
-        self.world.pausing = self.ghost.pausing = True
+        self.world.pausing = True
         slots = min(8, int(times.expovariate(1 / knobs.edits_between)))
         for nth in range(1, slots + 1):
             self.people_act(Point(self.number, "people", "pause", "", nth), 1.0)
             self.world.clock.advance(times.choice((0.0, 0.2, 2.0, 7.0)))
-        self.world.pausing = self.ghost.pausing = False
+        self.world.pausing = False
         self.machine(Point(self.number, "machine", "pause", "", 1))
 
     def run_pass(self) -> PassResult | None:
@@ -194,7 +194,10 @@ class Simulation:
             self.answer_lost = False
             return
         if verb == "page":
-            self.marks["stale sight"] += side is Side.CRM and any(map(self.world.crm.is_late, what))
+            for deal in what if side is Side.CRM else ():
+                if self.world.crm.is_late(deal):
+                    ghost.late[deal] = self.number
+                    self.marks["stale sight"] += 1
             ghost.look(side, what, listed=True)
         elif verb == "read":
             ghost.look(side, what, by_id=True)
