@@ -1,4 +1,4 @@
-"""Every rule of SPEC §§2-3 switched off, one at a time, to see a property fall (README.md has the table).
+"""Every rule of SPEC §§2-4 switched off, one at a time, to see a property fall (README.md has the table).
 
 A rule is switched off by replacing a function of the engine while a seed runs; users have no such switch. To add one:
 a function that yields the patches, and a line in `ABLATIONS`.
@@ -14,10 +14,14 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import syncd.carry as carry
+import syncd.carry_deletions as carry_deletions
+import syncd.generation as generation
+import syncd.guards as guards
 import syncd.judge as judge
 import syncd.plan as plan
 import syncd.reconcile as reconcile
 from syncd.decide import Kind, Order, decide, order
+from syncd.guards import HeldSet
 from syncd.judge import ChangeKind, Past
 from syncd.model import ABSENT, UNKNOWN, Direction, Link, LinkState, PackedShadow, Record, Side, Stamp
 from syncd.sides import Lost, Refused, SideDown, Unread, Written
@@ -565,6 +569,73 @@ def unknown_choices_cleared() -> list[Patch]:
     return [*wrapped(judge, "_table_value", around), (judge, "_is_fill", filled)]
 
 
+# --- §4, and what §5 leaves to settings -------------------------------------------------------------------------------
+
+
+def nothing_is_held() -> list[Patch]:
+    return [(reconcile, "held_sets", lambda *_given: [])]
+
+
+def an_approval_covers_its_column() -> list[Patch]:
+    def unapproved(found: HeldSet, approved: Any) -> HeldSet:
+        return replace(found, members=()) if any(one.key == found.key for one in approved) else found
+
+    return [(guards, "unapproved", unapproved), (reconcile, "unapproved", unapproved)]
+
+
+def approvals_last() -> list[Patch]:
+    return [(reconcile, "still_wanted", lambda approved, _found: approved)]
+
+
+def deletions_are_not_held() -> list[Patch]:
+    return [(guards, "too_many_deletions", lambda *_given: False)]
+
+
+def old_databases_are_believed() -> list[Patch]:
+    return [(generation, "is_current", lambda _store: True)]
+
+
+def nothing_is_frozen() -> list[Patch]:
+    return [(reconcile, "oscillations", lambda *_given: {})]
+
+
+def half_typed_is_carried() -> list[Patch]:
+    return [(plan._Planner, "being_typed", lambda *_given: False)]
+
+
+def deletions_on_the_word_of_the_plan() -> list[Patch]:
+    def still_due(work: Any, deletion: Any) -> Any:
+        target = deletion.deal if deletion.side is Side.CRM else deletion.row
+        found = work.sides[deletion.side].read([target], needed=())[target]
+        return found if isinstance(found, Record) else None
+
+    return [(carry_deletions, "_still_due", still_due)]
+
+
+def edited_records_are_deleted() -> list[Patch]:
+    def still_due(work: Any, deletion: Any) -> Any:
+        gone = deletion.row if deletion.side is Side.CRM else deletion.deal
+        if work.sides[deletion.side.other].read([gone], needed=())[gone] is not ABSENT:
+            return None
+        return deletions_on_the_word_of_the_plan()[0][2](work, deletion)  # type: ignore[operator]
+
+    return [(carry_deletions, "_still_due", still_due), (plan._Planner, "as_agreed", lambda *_given: True)]
+
+
+def lost_deals_are_made_again() -> list[Patch]:
+    def settle(work: Any, _read_lag_seconds: float) -> None:
+        for write in work.store.open_writes():
+            if carry.makes_deal(write):
+                with work.store.tx():
+                    work.store.end(write.id, work.clock(), "not_done")
+
+    return [(reconcile, "settle_new_deals", settle)]
+
+
+def rows_under_way_are_planned() -> list[Patch]:
+    return [(reconcile, "under_way", lambda _writes: {})]
+
+
 ABLATIONS: Final = (
     Ablation("equal values", "§2: equal values become the shadow, nothing is written", equal_values_are_written),
     Ablation("values decide", "§2: values decide what changed, not stamps", stamps_find_changes),
@@ -615,6 +686,24 @@ ABLATIONS: Final = (
     Ablation("new names", "§5: the rows get the new name of a stage", new_names_not_written),
     Ablation("one way", "§5: a one-way column is not carried back", one_way_goes_back),
     Ablation("said once", "§5: a Sync cell is written only when it changes", told_every_time),
+    Ablation("mass changes", "§4: more changes than the limits are held", nothing_is_held),
+    Ablation("exact approval", "§4: an approval covers exactly its set", an_approval_covers_its_column),
+    Ablation(
+        "approvals end",
+        "§4: an approval that has served is gone",
+        approvals_last,
+        "a second accident with the very same old and new values: tests/test_trust.py",
+    ),
+    Ablation("mass deletions", "§4: more deletions than the limits are held", deletions_are_not_held),
+    Ablation("generation", "§4: an old database is not believed", old_databases_are_believed),
+    Ablation("frozen", "§4: what is set back and forth is frozen", nothing_is_frozen),
+    Ablation("quiet", "§4: a cell that is being typed is left alone", half_typed_is_carried),
+    Ablation(
+        "deletions by id", "§6, P8: deleted only where the other record is gone", deletions_on_the_word_of_the_plan
+    ),
+    Ablation("edit beats deletion", "§2: a changed value beats a deletion", edited_records_are_deleted),
+    Ablation("lost deals", "§3.5: a lost new deal is looked for before it is made again", lost_deals_are_made_again),
+    Ablation("deals under way", "§3.5: a row whose deal is under way waits", rows_under_way_are_planned),
     Ablation("typed stays", "§5: an unknown choice stays as typed", unknown_choices_cleared),
 )
 

@@ -14,7 +14,8 @@ from typing import Final
 
 from syncd.carry import SOURCE_AGE_SECONDS
 from syncd.fields import NEVER_BLANK, OWN_CLOCK
-from syncd.guards import too_many_changes
+from syncd.guards import OSCILLATION_SECONDS, OSCILLATIONS, returns, too_many_changes
+from syncd.guards import too_many_deletions as beyond_deletions
 from syncd.judge import ChangeKind, unchanged
 from syncd.model import Direction, Link, LinkState, Raw, Side, Value
 from syncd.store import ChangeLine
@@ -35,6 +36,8 @@ class Checks:
     def __init__(self, ghost: Ghost, marks: Counter[str], tie_side: Side) -> None:
         self.ghost, self.marks, self.tie_side = ghost, marks, tie_side
         self.thrown_away: Counter[tuple[Side, str, str]] = Counter()
+        self.to_and_fro: dict[tuple[str, str], list[tuple[float, Value]]] = {}
+        self.planned_at = 0  # tick of the last plan
         self.unasked: dict[tuple[int, Side, str], set[str]] = {}
         self.excuse: Callable[[str, str, Value], bool] = self.taken
 
@@ -106,6 +109,8 @@ class Checks:
         side, record = entry.side, entry.id
         self.marks[f"write {side.value} {line.kind}"] += 1
         self.within_limits(entry, intent, line)
+        self.not_to_and_fro(entry, intent, line)
+        self.not_half_typed(side, intent, line)
         window = self.in_window(side, record, before) or (entry.verb == "create" and self.key_came(record))
         self.no_invention(side, intent, line, before)
         if window:
@@ -374,6 +379,11 @@ class Checks:
         ghost, side = self.ghost, entry.side
         self.marks[f"write {side.value} delete"] += 1
         self.deleted(side, entry.id, intent.row if side is Side.CRM else intent.deal)
+        if (side, "", intent.deal) not in {one[:3] for one in ghost.approved}:
+            gone = self.unasked.setdefault((ghost.number, side, "deletion"), set())
+            gone.add(intent.deal)
+            if beyond_deletions(len(gone), ghost.total, ghost.crm.knobs.limits()):
+                raise Broken("P9", f"{sorted(gone)} of {ghost.total} were deleted without an approval")
         shadow = ghost.shadow.get(intent.deal, {})
         for name, held in before.items():
             typed = held.by == PERSON and name in shadow and not self.in_window(side, entry.id, held)
@@ -397,6 +407,34 @@ class Checks:
         written.add(intent.deal)
         if too_many_changes(len(written), ghost.total, side, ghost.crm.knobs.limits()):
             raise Broken("P9", f"{line.field} changed on {sorted(written)} of {ghost.total} without an approval")
+
+    def not_to_and_fro(self, entry: LoggedWrite, intent: Intent, line: ChangeLine) -> None:
+        """SPEC §4: what an automation sets back again and again is left alone."""
+        if entry.verb != "update" or line.kind == ChangeKind.RENAME or "id" in entry.changes:
+            return
+        old, new = entry.changes[line.field]
+        if self.ghost.raw(entry.side, entry.id, line.field) == old != new:
+            return  # taken and thrown away
+        now, key = self.ghost.crm.clock.now, (intent.deal, line.field)
+        since = max(now - OSCILLATION_SECONDS, self.ghost.resumed.get(intent.deal, 0.0))
+        kept = [(at, value) for at, value in self.to_and_fro.get(key, []) if at > since]
+        self.to_and_fro[key] = kept = [*kept, (now, line.new)]
+        if returns([value for _, value in kept]) > OSCILLATIONS + 1:  # one more: an open write is not counted yet
+            raise Broken("P3", f"{intent.deal}: {line.field} was set to and fro, {kept}")
+
+    def not_half_typed(self, side: Side, intent: Intent, line: ChangeLine) -> None:
+        """SPEC §4: a text or number cell that was edited a moment ago waits."""
+        ghost = self.ghost
+        quiet, sight = ghost.crm.knobs.quiet, ghost.sights.get((Side.TABLE, intent.row))
+        if not quiet or side is not Side.CRM or line.field not in ("name", "value", "owner") or sight is None:
+            return
+        held = (sight.held or {}).get(line.field)
+        if held is None or held.by != PERSON or ghost.table.clockless or ghost.undated_lately():
+            return
+        if (Side.TABLE, intent.row, line.field) in ghost.respelled:
+            return  # the cell's own time is another than that of its meaning
+        if sight.at - held.at < quiet - 1.0 - 2 * SKEW_SECONDS and held.tick < self.planned_at:
+            raise Broken("P1", f"{intent.deal}: {line.field} {line.new!r} was typed {sight.at - held.at:.1f} s before")
 
     def deleted(self, side: Side, record: str, partner: str) -> None:
         """P8: a deletion by the engine follows a person's deletion of the other record."""

@@ -97,6 +97,7 @@ class Ghost:
     dropped: dict[Side, set[str]] = field(default_factory=lambda: {Side.CRM: set(), Side.TABLE: set()})
     new_deals: dict[str, list[str]] = field(default_factory=dict)  # row -> the deals that the engine made for it
     respelled: set[tuple[Side, str, str]] = field(default_factory=set)  # typed once more, with the same meaning
+    resumed: dict[str, float] = field(default_factory=dict)  # deal -> when a person let it go on
     restored: bool = False  # an old database was put back
     approved: set[tuple[Side, str, str, Value, Value]] = field(default_factory=set)  # (side, field, deal, old, new)
     total: int = 0  # links, as the guards counted them last
@@ -169,6 +170,10 @@ class Ghost:
         values = self.crm.deals[deal][-1].values if deal in self.crm.deals else None
         found = self.codec("stage").from_crm(values.get("stage")) if values else None
         return found if isinstance(found, str) else None
+
+    def undated_lately(self) -> bool:
+        """Whether the table did not tell edit times in this pass."""
+        return self.table.trouble.undated >= self.number
 
     def alive(self, side: Side, record: str) -> bool:
         """Whether a record is truly there."""

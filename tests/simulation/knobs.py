@@ -136,7 +136,7 @@ def draw(seed: int) -> Knobs:
         quiet=rng.choice((0.0, 0.0, 5.0)),
         leads=rate(0.05, 0.2, 0.4, off=0.6),
         one_deal_a_contact=rng.random() < 0.3,
-        toggles=rate(0.2, 0.4, off=0.85),
+        toggles=rate(0.4, 0.8, off=0.85),
         answers=rate(0.1, 0.3, off=0.3),
         replans=rng.random() < 0.25,
     )

@@ -297,6 +297,22 @@ class DropRow:
             world.ghost.changed(Side.TABLE, row, PERSON)
 
 
+class DropRows:
+    """A person deletes some rows at once."""
+
+    name: ClassVar[str] = "delete rows"
+    share: ClassVar[str] = "records"
+    weight: ClassVar[int] = 1
+
+    def draw(self, world: SimWorld, rng: Random) -> Arguments | None:
+        rows = list(world.table.rows)
+        return tuple(rng.sample(rows, rng.choice((2, 3)))) if len(rows) > 4 else None
+
+    def do(self, world: SimWorld, *rows: str) -> None:
+        for row in rows:
+            DropRow().do(world, row)
+
+
 class RestoreRow:
     """A person takes a deleted row back from the bin."""
 
@@ -620,7 +636,7 @@ class Resume:
 
     def do(self, world: SimWorld, deal: str) -> None:
         if not world.in_transaction:
-            world.quietly(lambda: world.sim_store.resume(deal, world.clock()))
+            resume(world, deal)
 
 
 def approve(world: SimWorld, record: HeldRecord) -> None:
@@ -631,19 +647,25 @@ def approve(world: SimWorld, record: HeldRecord) -> None:
     world.ghost.approved |= {(record.set.side, record.set.field, one.record, one.old, one.new) for one in members}
 
 
+def resume(world: SimWorld, deal: str) -> None:
+    """Lets a deal go on."""
+    world.ghost.resumed[deal] = world.clock()
+    world.quietly(partial(world.sim_store.resume, deal, world.clock()))
+
+
 def answer_all(world: SimWorld) -> None:
     """A patient person approves whatever is held, and lets everything go on."""
     for record in world.sim_store.held():
         if record.state == "held":
             approve(world, record)
     for deal in sorted({deal for deal, _ in world.sim_store.frozen()}):
-        world.quietly(partial(world.sim_store.resume, deal, world.clock()))
+        resume(world, deal)
 
 
 ACTIONS: Final[dict[str, Action]] = {
     action.name: action
     for action in (
-        EditDeal(), EditRow(), EditBoth(), TouchDeal(), AddDeal(), DropDeal(), RestoreDeal(), DropRow(), RestoreRow(),
+        EditDeal(), EditRow(), EditBoth(), TouchDeal(), AddDeal(), DropDeal(), RestoreDeal(), DropRow(), DropRows(), RestoreRow(),
         CopyRow(), SetKey(), TypeRow(), RenameStage(), RenamePipeline(), DropStage(), AddStage(), RenameUser(),
         ListUser(), ChangeOption(), Approve(), Resume(), Toggle(), NewLead(),
     )
