@@ -34,7 +34,8 @@ bench: $(VENV)/.dev ## Measure calls, time and memory against the sandbox
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 soak: $(VENV)/.dev ## Run many simulated worlds: faults, edits and crashes at any moment
-	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --keep $(ARGS)
+	$(BIN)/python -m tests.simulation.evidence
 
 ablation: $(VENV)/.dev ## Switch each rule off and see which property falls
 	$(BIN)/python -m tests.simulation.ablate $(ARGS)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
+from tests.simulation import evidence
 from tests.simulation.knobs import draw
 from tests.simulation.marks import missing
 from tests.simulation.run import Outcome, simulate
@@ -57,6 +58,7 @@ def main() -> int:
     parser.add_argument("--start", type=int, default=0, help="the first one (default: 0)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--stories", type=int, default=3, help="failing seeds to be told at length (default: 3)")
+    parser.add_argument("--keep", action="store_true", help="add a run without a failure to results.json")
     parser.add_argument("--log", action="store_true", help="print the whole event log of the first seed only")
     given = parser.parse_args()
     if given.log:
@@ -81,6 +83,8 @@ def main() -> int:
         print(f"Never happened: {name}")
     for outcome in failed[: given.stories]:
         print("\n" + told(outcome))
+    if given.keep and not failed and not never:
+        evidence.add(given.seeds, events, marks)
     if failed:
         print("\nFailed:", ", ".join(f"{outcome.seed} ({outcome.broken})" for outcome in failed))
     return 1 if failed or never else 0

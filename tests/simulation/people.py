@@ -665,7 +665,8 @@ def answer_all(world: SimWorld) -> None:
 ACTIONS: Final[dict[str, Action]] = {
     action.name: action
     for action in (
-        EditDeal(), EditRow(), EditBoth(), TouchDeal(), AddDeal(), DropDeal(), RestoreDeal(), DropRow(), DropRows(), RestoreRow(),
+        EditDeal(), EditRow(), EditBoth(), TouchDeal(), AddDeal(), DropDeal(), RestoreDeal(), DropRow(), DropRows(),
+        RestoreRow(),
         CopyRow(), SetKey(), TypeRow(), RenameStage(), RenamePipeline(), DropStage(), AddStage(), RenameUser(),
         ListUser(), ChangeOption(), Approve(), Resume(), Toggle(), NewLead(),
     )
