@@ -526,7 +526,7 @@ def wrong_keys_are_followed() -> list[Patch]:
 
 
 def new_names_not_written() -> list[Patch]:
-    return [(reconcile, "label_text", lambda _vocabulary: {})]
+    return [(reconcile, "label_text", lambda *_given: {})]
 
 
 def one_way_goes_back() -> list[Patch]:
@@ -665,7 +665,12 @@ ABLATIONS: Final = (
     Ablation("only what changes", "§3.2: a write names only the fields that change", whole_records_written),
     Ablation("intents", "§3.3: an intent is stored before every write", intents_not_stored),
     Ablation("acknowledgement", "§3.3: the shadow moves only on acknowledgement", shadow_before_the_write),
-    Ablation("one transaction", "§3.3: the shadow and the end of the intent in one transaction", end_before_the_shadow),
+    Ablation(
+        "one transaction",
+        "§3.3: the shadow and the end of the intent in one transaction",
+        end_before_the_shadow,
+        "An intent that is still open is settled by reading, and equal values agree: tests/test_carry.py.",
+    ),
     Ablation("settle by reading", "§3.3: an open intent is settled by what the target holds", lost_is_not_done),
     Ablation("settle, not believe", "§3.3: it holds the old value: not done", lost_is_done),
     Ablation("settle by clock", "§3.3: the old value typed since is a person's", set_back_is_not_done),

@@ -419,7 +419,7 @@ class Checks:
         since = max(now - OSCILLATION_SECONDS, self.ghost.resumed.get(intent.deal, 0.0))
         kept = [(at, value) for at, value in self.to_and_fro.get(key, []) if at > since]
         self.to_and_fro[key] = kept = [*kept, (now, line.new)]
-        if returns([value for _, value in kept]) > OSCILLATIONS + 1:  # one more: an open write is not counted yet
+        if returns([value for _, value in kept]) > OSCILLATIONS + 2:  # writes without an answer are not counted
             raise Broken("P3", f"{intent.deal}: {line.field} was set to and fro, {kept}")
 
     def not_half_typed(self, side: Side, intent: Intent, line: ChangeLine) -> None:
