@@ -77,7 +77,7 @@ def test_highlevels_own_count_holds_what_other_programs_used(rig: Desk) -> None:
     ("used", "said"),
     [
         (980, "Airtable's limit is almost used up: "),
-        (500, "a pass every 60 min instead of every 0.2 s, so that Airtable's limit lasts: "),
+        (500, "a pass every "),  # how long, depends on the day of the month
     ],
 )
 def test_a_daemon_waits_where_a_plan_does_not_last_and_says_so_once(rig: Desk, used: int, said: str) -> None:
@@ -88,7 +88,8 @@ def test_a_daemon_waits_where_a_plan_does_not_last_and_says_so_once(rig: Desk, u
     for _ in range(2):
         with running(rig, SYNCD_INTERVAL="0.2s") as process:
             first = [process.stderr.readline() for _ in range(2)] if process.stderr else []
-            assert [said in line for line in first] == [False, True], first
+            assert ["Airtable's limit" in line for line in first] == [False, True], first
+            assert said in first[1]
             status = rig.run("status", "--json", SYNCD_INTERVAL="0.2s").json  # takes longer than an interval
             assert status["slowed_by"].startswith(said)
             assert f"Running: process {process.pid}" in rig.run("status").out

@@ -67,7 +67,7 @@ def keys(rig: Desk) -> Counter[str]:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_again_and_again_while_filling(tmp_path: Path, seed: int) -> None:
     chance = random.Random(f"fill {seed}")
-    deals = KILLS * 25
+    deals = KILLS * 40
     with Desk(tmp_path, deals=deals) as rig:
         slow = Slow(rig.sandbox.table_http, "PATCH")
         for _ in range(KILLS):
