@@ -43,6 +43,7 @@ FIRST_PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 6 * 3600.0
 FORM_TRIES = 3  # refusals, of whatever records, after which a server's form of a value counts as that value
 GAP = False  # stands for what a cell held that was blank and is to be filled: no cell ever holds this
+NO_CELLS: list[Raw] = [None, None]  # of a stage's two cells none is to be written
 KEY_FIELD = "id"
 TAKEN_NOTE = (
     "No answer came. The record was changed since, so this counts as written, and what it holds now as a later edit."
@@ -197,6 +198,8 @@ def recheck(work: Work, update: Update, source: ReadResult | None, target: ReadR
             or _edited_again(change, target)
         ):
             held = True
+        elif outgoing(work, update.target, change, target) == NO_CELLS:
+            adopt.append(change)  # somebody filled both cells meanwhile: an empty write would be left
         elif same_raw(codec, update.target, target.raw[change.index], change.target_raw, known):
             keep.append(change)
         elif read_raw(codec, update.target, target.raw[change.index], known) == change.new:

@@ -637,6 +637,23 @@ def test_one_refused_row_does_not_hold_up_the_others(world: World) -> None:
     ends_well(world, (0, 12, 0), *deals)
 
 
+def test_a_gap_that_somebody_fills_before_the_second_look_is_adopted(tmp_path: Path) -> None:
+    world = World(tmp_path).filled(A)
+    world.edit_row(A, pipeline=None)
+
+    def fill(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("table", "read", "before"):
+            world.edit_row(A, pipeline="Sales")
+
+    world.hooks.append(fill)
+    assert world.run().error == ""
+    world.hooks.clear()
+    assert world.writes() == (0, 0, 0)
+    world.agree(A)
+    assert world.run().code == 0
+    assert world.writes() == (0, 0, 0)
+
+
 # --- P7: killed anywhere ---------------------------------------------------------------------------------------------
 
 Story = Callable[[World], None]

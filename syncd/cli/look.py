@@ -190,7 +190,9 @@ def why_lines(pair: str, link: Link, found: Explained) -> list[str]:
                 for side, record in ((Side.CRM, found.deal), (Side.TABLE, found.row)))  # fmt: skip
         lines.append(f"      {'   '.join(held)}   agreed: {shadow}")
         lines += [f"      {line}" for line in _clock_lines(ground, verdict)]
-        lines.append(f"      {printable(verdict.problem or verdict.why)}")
+        why = verdict.problem or verdict.why
+        if why != rule(ground, verdict):
+            lines.append(f"      {printable(why)}")
     return lines
 
 
