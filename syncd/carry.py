@@ -45,6 +45,7 @@ FORM_TRIES = 3  # refusals, of whatever records, after which a server's form of 
 GAP = False  # stands for what a cell held that was blank and is to be filled: no cell ever holds this
 NO_CELLS: list[Raw] = [None, None]  # of a stage's two cells none is to be written
 KEY_FIELD = "id"
+KEY_PLANTED = "the row had no GHL ID"
 TAKEN_NOTE = (
     "No answer came. The record was changed since, so this counts as written, and what it holds now as a later edit."
 )
@@ -272,8 +273,8 @@ def _lines(work: Work, update: Update, target: Record) -> list[ChangeLine]:
         clock = target.clocks[change.index] if change.index < len(target.clocks) else None
         lines.append(change_line(work.names[change.index], change, old, codec.show(change.new), clock))
     if update.partner:
-        why = "the GHL ID of this row was cleared"
-        lines.append(ChangeLine(KEY_FIELD, None, update.partner, "", update.partner, ChangeKind.FILL.value, why))
+        kind = ChangeKind.FILL.value
+        lines.append(ChangeLine(KEY_FIELD, None, update.partner, "", update.partner, kind, KEY_PLANTED))
     return lines
 
 

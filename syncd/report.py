@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from syncd.budget import Meter, Span
+from syncd.carry import KEY_PLANTED
 from syncd.decide import Kind
 from syncd.guards import GuardKind, HeldSet
 from syncd.judge import Change, ChangeKind, Ground, Verdict, cell_labels
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from syncd.meters import Standing
 
 SHOWN_PROBLEMS = 12
+NOTHING_TO_WRITE = "nothing to write"
 LONGEST_SHOWN = 1_000  # characters of a name or a sentence on a terminal; --json tells all of them
 CHANGED = {ChangeKind.FILL: "blank, so it is filled", ChangeKind.RENAME: "the same under a new name"}
 SHOWN_NEW_ROWS = 20  # of a first fill, on a terminal
@@ -121,7 +123,7 @@ def change_lines(
         held = _held(digest if change.kind is not ChangeKind.RENAME else None)
         lines.append(f"      {field.columns[-1]}: {_arrow(ground, change)}   ({change.why}){held}")
     if update.partner:
-        lines.append(f"      GHL ID: (blank) -> {update.partner}   (the GHL ID of this row was cleared)")
+        lines.append(f"      GHL ID: (blank) -> {update.partner}   ({KEY_PLANTED})")
     return lines
 
 
@@ -298,9 +300,12 @@ def pass_line(result: PassResult) -> str:
         for side, noun in ((Side.TABLE, "row"), (Side.CRM, "deal")):
             if numbers[side]:
                 parts.append(f"{counted(numbers[side], noun)} {what}")
-    done = ", ".join(parts) or "nothing to write"
+    held = sum(one.writes for one in result.held)
+    done = ", ".join(parts) or ("nothing written" if held else NOTHING_TO_WRITE)
     if tally.conflicts:
         done += f", {counted(tally.conflicts, 'conflict')} decided"
+    if held:
+        done += f", {counted(held, 'write')} held"
     calls = result.calls.get(Side.CRM, 0) + result.calls.get(Side.TABLE, 0)
     return f"{result.pair}: {done} ({counted(result.links, 'link')}, {counted(calls, 'call')}, {result.seconds:.1f} s)"
 

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from syncd.carry import Tally
+from syncd.guards import GuardKind, Member, made_set
 from syncd.model import Side
 from syncd.plan import Finding, NewRow, Plan, Trouble
 from syncd.reconcile import Look, PassResult, about_rows, look, open_pair
 from syncd.report import (
     history_lines,
+    pass_line,
     pass_lines,
     plan_lines,
     plan_summary,
@@ -287,3 +290,14 @@ def test_the_history_calls_columns_as_the_plan_does(filled: World) -> None:
     assert any(line.startswith(f"      GHL ID: (blank) -> {B}") for line in lines)
     bare = history_lines(filled.store.history(deal=A), LABELS, {})
     assert any(line.startswith("      Status: open -> won") for line in bare)
+
+
+def test_the_line_of_a_pass_counts_what_is_held() -> None:
+    """Writes that wait for a person are not "nothing to write"."""
+    members = [Member(f"deal{number}", "Alpha", "open", "won") for number in range(25)]
+    held = made_set(GuardKind.CHANGES, Side.TABLE, "status", members)
+    assert pass_line(PassResult("p", held=[held])).startswith("p: nothing written, 25 writes held (")
+    assert pass_line(PassResult("p")).startswith("p: nothing to write (")
+    tally = Tally()
+    tally.updated[Side.CRM] = 2
+    assert pass_line(PassResult("p", tally=tally, held=[held])).startswith("p: 2 deals changed, 25 writes held (")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from syncd.reconcile import PassResult
-from syncd.report import SHOWN_PROBLEMS, counted, pass_line, printable, shortened
+from syncd.report import NOTHING_TO_WRITE, SHOWN_PROBLEMS, counted, pass_line, printable, shortened
 
 log = logging.getLogger("syncd")
 STILL_SECONDS: Final = 3600.0  # how often an error that goes on is said again
@@ -69,7 +69,7 @@ class Journal:
             log.info("%s (after an error, passes are completed again)", line)
             said.error = ""
         else:
-            log.log(logging.DEBUG if "nothing to write" in line else logging.INFO, "%s", line)
+            log.log(logging.DEBUG if NOTHING_TO_WRITE in line else logging.INFO, "%s", line)
         for note in result.notes:
             log.warning("%s: %s", result.pair, printable(note))
         standing = frozenset(f"for a person: {printable(sentence)}" for sentence in result.for_person())
