@@ -27,6 +27,7 @@ from syncd.sides import (
     Misconfigured,
     NewRecord,
     Patch,
+    Person,
     Question,
     Refused,
     SideDown,
@@ -312,6 +313,71 @@ def swapped_id(scene: Scene, id: str) -> bool:
     return f'"name": {json.dumps(id)}' in found or '"name": ""' in found
 
 
+STRANGER = Person("New One", "new@x.y", "+15550001234", "New Company")
+
+
+def known_person(bench: Bench) -> Person:
+    """Who has a contact already, found by the number only: nobody has this address."""
+    phones = (one.get("phone") for one in bench.highlevel.contacts)
+    return Person("Somebody else", "nobody@x.y", next(phone for phone in phones if phone), "Another company")
+
+
+def check_contact(scene: Scene) -> None:
+    """An id is one that an answer gave. Nobody who was there is changed."""
+    people = scene.bench.highlevel.contacts
+    if isinstance(scene.result, str):
+        assert scene.result.strip()
+        assert scene.result in said(scene.log)
+    else:
+        assert scene.raised is not None or isinstance(scene.result, Refused | Lost)
+    made = [one for one in people if one.get("email") == STRANGER.email]
+    assert len(made) <= 1
+    assert len(people) - len(made) == 3
+    assert all(one.get("companyName") not in ("New Company", "Another company") for one in people if one not in made)
+    if scene.raised is not None or isinstance(scene.result, Refused):
+        assert not made
+
+
+def deal_values(bench: Bench, *, twice: bool = False) -> dict[int, Any]:
+    """A deal for the first deal's contact; `twice` where its pipeline has one already, and may have no second."""
+    body = new_deal(bench)
+    if twice:
+        bench.highlevel.allow_duplicates = False
+        deal = bench.highlevel.deal(first(bench))
+        body |= {"pipelineId": deal["pipelineId"], "pipelineStageId": deal["pipelineStageId"]}
+    return {AT["name"]: "Made", AT["stage"]: [body["pipelineId"], body["pipelineStageId"]], AT["status"]: "open"}
+
+
+def check_deal_made(scene: Scene) -> None:
+    """What raises or is refused was not made; what is written was shown by an answer."""
+    made = len(scene.bench.deals()) - 3
+    assert made in (0, 1)
+    if isinstance(scene.result, Written):
+        assert made
+        assert any(names_record(one, scene.result.record.id) for one in scene.log)
+        told(scene.result.record, scene.log)
+    else:
+        assert scene.raised is not None or isinstance(scene.result, Refused | Lost)
+        assert isinstance(scene.result, Lost) or not made
+
+
+def check_made_of(scene: Scene) -> None:
+    for deal in scene.result or []:
+        told(deal.record, scene.log)
+        sound(deal)
+
+
+def check_made_deal(scene: Scene) -> None:
+    if scene.result is not None:
+        assert scene.result.record.id == scene.first
+        told(scene.result.record, scene.log)
+        sound(scene.result)
+
+
+def check_no_made_deal(scene: Scene) -> None:
+    assert scene.result is None or scene.result.record.id == GONE_CRM
+
+
 CRM_SIDE = [
     Case("sweep", True, lambda b: list(b.crm.sweep()), check_sweep, frozenset({"Record", "SideDown"})),
     Case(
@@ -327,7 +393,19 @@ CRM_SIDE = [
     Case("delete", True, lambda b: b.crm.delete(first(b)), check_crm_delete, frozenset({"Written", "Lost"})),
     Case("delete gone", True, lambda b: b.crm.delete(GONE_CRM), lambda s: None, frozenset({"Missing", "Refused"})),
     Case("schema", True, lambda b: b.crm.schema(), check_vocabulary, frozenset({"Vocabulary", "SideDown"})),
-]
+    Case("contact known", True, lambda b: b.crm.contact_for(known_person(b)), check_contact,
+         frozenset({"str", "Refused"})),
+    Case("contact new", True, lambda b: b.crm.contact_for(STRANGER), check_contact,
+         frozenset({"str", "Refused", "Lost"})),
+    Case("create deal", True, lambda b: b.crm.create_deal(contact_of(b), deal_values(b)), check_deal_made,
+         frozenset({"Written", "Lost"})),
+    Case("create deal, refused", True, lambda b: b.crm.create_deal(contact_of(b), deal_values(b, twice=True)),
+         check_deal_made, frozenset({"Refused"})),
+    Case("made of", True, lambda b: b.crm.made_of(contact_of(b)), check_made_of, frozenset({"MadeDeal", "SideDown"})),
+    Case("made deal", True, lambda b: b.crm.made_deal(first(b)), check_made_deal,
+         frozenset({"MadeDeal", "NoneType"})),
+    Case("made deal gone", True, lambda b: b.crm.made_deal(GONE_CRM), check_no_made_deal, frozenset({"NoneType"})),
+]  # fmt: skip
 
 
 # --- Airtable as a side ----------------------------------------------------------------------------------------------
