@@ -19,11 +19,10 @@ from typing import cast
 from syncd.fields import NEVER_BLANK, OWN_CLOCK
 from syncd.judge import Change, ChangeKind, Ground, read_raw, same_raw, write_raw
 from syncd.model import ABSENT, Agreed, Link, LinkState, Raw, Record, Side, Value, pack, packed_shadow
-from syncd.plan import OWN_STAMPS_KEPT, NewRow, Update, fingerprint
+from syncd.plan import OWN_STAMPS_KEPT, Update, fingerprint
 from syncd.sides import (
     CrmSide,
     Lost,
-    NewRecord,
     Patch,
     Question,
     ReadResult,
@@ -498,71 +497,7 @@ def _refusal(work: Work, side: Side, update: Update, sentence: str, now: float) 
 # --- new rows --------------------------------------------------------------------------------------------------------
 
 
-def carry_new_rows(work: Work, rows: Sequence[NewRow]) -> None:
-    """Makes rows for deals, ten a call. A row that comes back is made from a fresh read of its deal."""
-    side = work.table
-    done = 0
-    for start in range(0, len(rows), side.write_batch):
-        work.check_stop()
-        if Side.TABLE in work.closed or work.no_new_rows:
-            work.tally.waiting += len(rows) - done
-            return
-        batch = [row for row in rows[start : start + side.write_batch] if not row.again or _still(work, row)]
-        if batch:
-            suspended = set(work.suspended[Side.TABLE])
-            refused = _write_rows(work, side, batch)
-            if refused and work.suspended[Side.TABLE] > suspended:
-                _write_rows(work, side, refused)  # once more, without the columns that were refused
-        done = min(start + side.write_batch, len(rows))
-        work.progress(f"making rows in {side.label}", done, len(rows))
-
-
-def _still(work: Work, row: NewRow) -> bool:
-    """Whether the deal of a row that comes back still holds what was planned; else the next pass makes it."""
-    deal = work.sides[Side.CRM].read([row.deal], needed=row.values)[row.deal]
-    same = isinstance(deal, Record) and all(
-        same_raw(work.ground.codecs[index], Side.CRM, deal.raw[index], planned[1], None)
-        for index, planned in row.values.items()
-        if index not in deal.lacks
-    )
-    work.tally.waiting += not same
-    return same
-
-
-def _write_rows(work: Work, side: TableSide, batch: Sequence[NewRow]) -> list[NewRow]:
-    """One call with its intents; suspended columns are left out. Returns what was refused."""
-    now = work.clock()
-    batch = [_without(row, work.suspended[Side.TABLE]) for row in batch]
-    with work.store.tx():
-        ids = []
-        for row in batch:
-            lines = [
-                ChangeLine(
-                    work.names[index], None, value, "", work.ground.codecs[index].show(value), "new", row.why, None, raw
-                )
-                for index, (value, raw, _) in row.values.items()
-            ]
-            ids.append(work.store.intend(work.pass_id, now, side.side, "create", row.deal, "", row.title, lines))
-    records = [NewRecord(row.deal, {index: planned[2] for index, planned in row.values.items()}) for row in batch]
-    results = _sent(work, ids, lambda: side.create(records))
-    made: list[tuple[int, Link]] = []
-    for write_id, row, result in zip(ids, batch, results, strict=True):
-        if isinstance(result, Lost):
-            continue
-        if isinstance(result, Refused):
-            refuse(work, side.side, write_id, Update(Side.TABLE, row.deal, "", row.title, ()), result, making=True)
-            continue
-        values = {index: (value, crm_raw) for index, (value, crm_raw, _) in row.values.items()}
-        made.append((write_id, _row_link(work, row.deal, row.title, row.stamp, values, result.record)))
-    _acknowledge_rows(work, made)
-    return [row for row, result in zip(batch, results, strict=True) if isinstance(result, Refused)]
-
-
-def _without(row: NewRow, suspended: set[int]) -> NewRow:
-    return replace(row, values={index: planned for index, planned in row.values.items() if index not in suspended})
-
-
-def _acknowledge_rows(work: Work, made: Sequence[tuple[int, Link]]) -> None:
+def acknowledge_rows(work: Work, made: Sequence[tuple[int, Link]]) -> None:
     """Links rows that now exist: their shadows, in one transaction with the ends of their intents."""
     with work.store.tx():
         work.store.put_links([link for _, link in made])
@@ -571,7 +506,7 @@ def _acknowledge_rows(work: Work, made: Sequence[tuple[int, Link]]) -> None:
     work.tally.created[Side.TABLE] += len(made)
 
 
-def _row_link(
+def row_link(
     work: Work,
     deal: str,
     title: str,
@@ -650,10 +585,12 @@ def settle(work: Work) -> list[Write]:
         ids = {_target_id(write) for write in writes if write.side is side and write.action != "create"}
         read = work.sides[side].read(sorted(ids), needed=()) if ids else {}
         found.update({(side, id): result for id, result in read.items()})
+    keys = [write.deal for write in writes if write.action == "create"]
+    rows = work.table.find(keys) if keys else {}
     left = []
     for write in writes:
         if write.action == "create":
-            settled = _settle_create(work, write)
+            settled = _settle_create(work, write, rows.get(write.deal))
         elif write.action == "delete":
             settled = _settle_delete(work, write, found[write.side, _target_id(write)])
         elif write.action == "message":
@@ -697,9 +634,8 @@ def _settle_delete(work: Work, write: Write, found: ReadResult) -> bool:
     return True
 
 
-def _settle_create(work: Work, write: Write) -> bool:
-    """A row is looked for by its key; one that is found is compared, never rewritten (SPEC §3.5)."""
-    found = work.table.find([write.deal]).get(write.deal)
+def _settle_create(work: Work, write: Write, found: Sequence[Record] | None) -> bool:
+    """A row was looked for by its key; one that is found is compared, never rewritten (SPEC §3.5)."""
     if found is None:
         return False
     if len(found) != 1:
@@ -714,8 +650,8 @@ def _settle_create(work: Work, write: Write) -> bool:
         index: one for index, one in written.items() if _holds(work.ground.codecs[index], found[0].raw[index], one[0])
     }
     differs = written.keys() - values.keys()
-    link = _row_link(work, write.deal, write.title, None, values, found[0], differs)
-    _acknowledge_rows(work, [(write.id, link)])
+    link = row_link(work, write.deal, write.title, None, values, found[0], differs)
+    acknowledge_rows(work, [(write.id, link)])
     return True
 
 

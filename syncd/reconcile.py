@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from syncd import generation
-from syncd.carry import Stopped, Tally, Work, carry_messages, carry_new_rows, carry_updates, settle
+from syncd.carry import Stopped, Tally, Work, carry_messages, carry_updates, settle
 from syncd.carry_deals import carry_new_deals, settle_new_deals, under_way
 from syncd.carry_deletions import carry_deletions
+from syncd.carry_rows import carry_new_rows
 from syncd.fields import PIPELINE, REQUIRED, Field
 from syncd.guards import (
     OSCILLATION_SECONDS,

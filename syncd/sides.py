@@ -6,7 +6,7 @@ cannot be used at all is an exception: `SideDown` ends the pass, `Misconfigured`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -256,6 +256,12 @@ class TableSide(RecordSide, Protocol):
 
     def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
         """Makes at most `write_batch` records, keyed by their partner's id so that none is made twice."""
+
+    def create_each(
+        self, batches: Iterator[Sequence[NewRecord]]
+    ) -> Generator[list[WriteResult] | SideDown, None, None]:
+        """`create` for batch after batch, outcomes in the same order. It takes a batch only when it can be sent at
+        once; several may be under way. After a batch for which the side is down no other is taken."""
 
 
 __all__ = [

@@ -7,7 +7,8 @@ an answer. Every remote call and every commit passes through `World.step`, where
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -432,6 +433,7 @@ class MemoryTable(_MemorySide):
     label = "Airtable"
     identity = "app1/tbl1"
     write_batch = 10
+    at_once = 3  # calls that make rows
     read_batch = 100
 
     def __init__(self, clock: Clock, columns: Mapping[str, Column] = COLUMNS) -> None:
@@ -604,6 +606,22 @@ class MemoryTable(_MemorySide):
                 self.calls += len(records)
             results = [no or self._create(new) for new, no in zip(records, refused, strict=True)]
         return [Lost("The answer was lost.") for _ in records] if loss else results
+
+    def create_each(
+        self, batches: Iterator[Sequence[NewRecord]]
+    ) -> Generator[list[WriteResult] | SideDown, None, None]:
+        """Each is carried out at once, but some answers are on their way while the next ones are asked for."""
+        under_way: deque[list[WriteResult] | SideDown] = deque()
+        is_down = False
+        while not is_down and (records := next(batches, None)) is not None:
+            try:
+                under_way.append(self.create(records))
+            except SideDown as error:
+                under_way.append(error)
+                is_down = True
+            if len(under_way) == self.at_once:
+                yield under_way.popleft()
+        yield from under_way
 
     def _create(self, new: NewRecord) -> WriteResult:
         rows = [row for row, held in self.rows.items() if held.key == new.partner]

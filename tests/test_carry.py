@@ -594,17 +594,48 @@ def test_a_refused_permission_is_tried_once_a_pass(world: World) -> None:
 
 def test_making_rows_is_suspended_where_two_are_refused_alike(tmp_path: Path) -> None:
     world = World(tmp_path)
-    for n in range(40):
+    for n in range(60):
         world.deal(f"deal{n:04d}")
     world.table.faults.refuse = lambda verb, id_, _c: Refused(f"No row for {id_}.") if verb == "create" else None
     for _ in range(2):
         world.steps.clear()
         result = world.run(10)
         assert (result.code, world.store.refused()) == (3, [])
-        assert attempts(world, "table", "create") == 1
+        assert attempts(world, "table", "create") == world.table.at_once, "what was under way, and none of the others"
     world.table.faults.refuse = lambda _v, _id, _c: None
     assert world.run(1).code == 0
-    assert world.writes() == (0, 40, 0)
+    assert world.writes() == (0, 60, 0)
+
+
+def test_what_was_under_way_is_not_lost_where_the_table_is_down_for_a_call(tmp_path: Path) -> None:
+    """Its intents end, those of the answered calls are links, and no call is begun after it."""
+    world = World(tmp_path)
+    for n in range(60):
+        world.deal(f"deal{n:04d}")
+    calls: list[str] = []
+
+    def hook(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("table", "create", "before"):
+            calls.append(verb)
+            world.table.faults.down_on = frozenset(["create"] if len(calls) == 2 else [])
+
+    world.hooks.append(hook)
+    result = world.run(10)
+    assert (result.error, len(calls)) == ("Airtable does not answer.", 2)
+    assert world.store.open_writes() == []
+    assert (len(world.store.links()), result.tally.created[Side.TABLE]) == (10, 10)
+    assert world.run(10).code == 0
+    assert (len(world.table.rows), len(world.table.creates())) == (60, 60)
+
+
+def test_rows_that_nobody_knows_to_be_made_are_looked_for_in_one_call(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    for n in range(30):
+        world.deal(f"deal{n:04d}")
+    world.table.faults.lost = ["after"] * 3
+    assert world.run(10).tally.created[Side.TABLE] == 30
+    assert attempts(world, "table", "find") == 1
+    assert (len(world.table.rows), len(world.table.creates())) == (30, 30)
 
 
 def test_rows_are_made_without_a_column_that_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ of reference/airtable.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import groupby
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -51,6 +53,7 @@ BUCKET_SECONDS: Final = 1.04
 PAGE: Final = 100  # rows per page of a listing, and rows that one formula names (§1)
 LISTED_PAGES_AT_MOST: Final = 10  # so that a listing is not older than 5 s when it has ended (SPEC §3.1)
 BATCH: Final = 10  # rows per write (§1)
+CREATES_AT_ONCE: Final = 4  # one by one, answers that take over 0.2 s would leave the 5 calls a second unused
 PAGES_AT_MOST: Final = 10_000  # a million rows, twice what a base can hold: a listing beyond them does not end
 LISTINGS_AT_MOST: Final = 4  # a listing whose iterator is lost is begun anew three times
 _END: Final = object()
@@ -70,12 +73,14 @@ def open_airtable(
     remembered: Mapping[str, str] | None = None,
     base_url: str = BASE_URL,
     bucket: Bucket | None = None,
+    threads: Callable[[int], Executor] = ThreadPoolExecutor,
     **http: Any,
 ) -> AirtableSide:
     """The side of one table, with its own `Http` and the base's shared bucket; nothing is sent yet.
 
     `explicit` names the fields whose column a person configured, `remembered` the column ids of earlier passes by field
-    name; `http` is passed on (clock, stop, sleep). Raises `Misconfigured` for an unusable address or token.
+    name; `threads` makes what runs so many calls at once; `http` is passed on (clock, stop, sleep). Raises
+    `Misconfigured` for an unusable address or token.
     """
     import pyairtable
 
@@ -98,7 +103,7 @@ def open_airtable(
     for scheme in ("http://", "https://"):  # whatever address: nothing leaves but through `Http`, which checks it
         api.session.mount(scheme, RequestsAdapter(connection))
     wanted = Wanted(base_id, table, fields, key_column, message_column, explicit)
-    return AirtableSide(api, connection, wanted, remembered or {})
+    return AirtableSide(api, connection, wanted, remembered or {}, threads)
 
 
 class AirtableSide:
@@ -114,13 +119,21 @@ class AirtableSide:
         far = len(self._created) > PAGE * LISTED_PAGES_AT_MOST
         return 1 if far and "ids" in self._refused_formulas else PAGE
 
-    def __init__(self, api: pyairtable.Api, http: Http, wanted: Wanted, remembered: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        api: pyairtable.Api,
+        http: Http,
+        wanted: Wanted,
+        remembered: Mapping[str, str],
+        threads: Callable[[int], Executor] = ThreadPoolExecutor,
+    ) -> None:
         self.http = http
         self.identity = ""  # "base/table", once the schema was read
         self._api = api
         self._base = api.base(wanted.base_id)
         self._wanted = wanted
         self._remembered = dict(remembered)
+        self._threads = threads
         self._layout: Layout | None = None
         self._created: dict[str, float] = {}  # when each row was made, for `edited`
         self._refused_formulas: set[str] = set()
@@ -350,11 +363,37 @@ class AirtableSide:
 
     def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
         """Makes rows, matched by their key so that none is made twice (§4)."""
+        return self._create(self._new_jobs(records))
+
+    def create_each(
+        self, batches: Iterator[Sequence[NewRecord]]
+    ) -> Generator[list[WriteResult] | SideDown, None, None]:
+        """`create` for batch after batch, four calls at once. A batch that makes a new option goes alone: two at once
+        could make it twice."""
+        under_way: deque[Callable[[], list[WriteResult]]] = deque()
+        with self._threads(CREATES_AT_ONCE) as pool:
+            is_down = False
+            while not is_down and (records := next(batches, None)) is not None:
+                jobs = self._new_jobs(records)
+                alone = any(job.cells.casting for job in jobs)
+                while alone and under_way:
+                    yield _outcome(under_way.popleft())
+                under_way.append(pool.submit(self._create, jobs).result)
+                while under_way and (alone or len(under_way) == CREATES_AT_ONCE):
+                    outcome = _outcome(under_way.popleft())
+                    is_down = isinstance(outcome, SideDown)
+                    yield outcome
+            while under_way:
+                yield _outcome(under_way.popleft())
+
+    def _new_jobs(self, records: Sequence[NewRecord]) -> list[Job]:
         layout = self._ready()
-        jobs = [
+        return [
             Job(place, new.partner, layout.outgoing(new.values, new.message, new.partner))
             for place, new in enumerate(records)
         ]
+
+    def _create(self, jobs: Sequence[Job]) -> list[WriteResult]:
         return self._carry_out(jobs, self._upsert, "row for")
 
     def _carry_out(
@@ -532,6 +571,14 @@ def _fields(job: Job) -> dict[str, Any]:
 
 def _casting(jobs: Sequence[Job]) -> bool:
     return any(job.cells.casting for job in jobs)
+
+
+def _outcome(result: Callable[[], list[WriteResult]]) -> list[WriteResult] | SideDown:
+    """The results of a call that is under way, once they are there."""
+    try:
+        return result()
+    except SideDown as error:
+        return error
 
 
 def _groups(things: Sequence[_T], size: int) -> list[list[_T]]:

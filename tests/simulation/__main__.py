@@ -78,7 +78,7 @@ def main() -> int:
     print(f"\n{events} events. What happened:")
     for name, times in sorted(marks.items()):
         print(f"{times:10}  {name}")
-    never = missing(marks) if given.seeds >= ENOUGH_FOR_ALL else []
+    never = missing(marks, given.seeds) if given.seeds >= ENOUGH_FOR_ALL else []
     for name in never:
         print(f"Never happened: {name}")
     for outcome in failed[: given.stories]:

@@ -16,7 +16,7 @@ import pytest
 from tests.simulation.__main__ import told
 from tests.simulation.cases import Case, cases
 from tests.simulation.knobs import Knobs, draw
-from tests.simulation.marks import missing
+from tests.simulation.marks import RARE, missing
 from tests.simulation.run import simulate
 from tests.simulation.shrink import shrink
 
@@ -59,7 +59,7 @@ def gate(totals: Path, part: int, marks: Counter[str]) -> None:
         for line in file.read_text().splitlines():
             times, name = line.split("\t")
             everything[name] += int(times)
-    assert missing(everything) == []
+    assert missing(everything, SEEDS) == []
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: str(case.seed))
@@ -115,10 +115,11 @@ def test_a_failing_story_is_cut_to_what_it_needs(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_transition_that_never_happened_is_named() -> None:
-    names = missing(Counter())
+    names = missing(Counter(), 1_000)
     assert len(names) > 80
-    assert missing(Counter(dict.fromkeys(names, 1))) == []
-    assert missing(Counter({**dict.fromkeys(names, 1), "set key": 0})) == ["set key"]
+    assert missing(Counter(dict.fromkeys(names, 1)), 9_999) == []
+    assert missing(Counter(dict.fromkeys(names, 1)), 10_000) == list(RARE)
+    assert missing(Counter({**dict.fromkeys(names, 1), "set key": 0}), 1_000) == ["set key"]
 
 
 def test_knobs_are_off_in_many_worlds_and_on_in_many() -> None:

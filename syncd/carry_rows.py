@@ -1,0 +1,136 @@
+"""Making rows for deals (SPEC §3.5): intents, calls of which several may be under way, acknowledgements in their order.
+
+The intents of a call are durable before it is sent, and each call's rows become links as soon as its answer is there.
+Killed in between, some calls may have happened and others not: their rows are looked for by their keys.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+from syncd.carry import Work, acknowledge_rows, refuse, row_link
+from syncd.judge import same_raw
+from syncd.model import Link, Record, Side
+from syncd.plan import NewRow, Update
+from syncd.sides import Lost, NewRecord, Refused, SideDown, WriteResult
+from syncd.store import ChangeLine
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Rows that one call makes, with the ids of their intents and the columns that it left out."""
+
+    rows: Sequence[NewRow]
+    intents: Sequence[int]
+    suspended: frozenset[int]
+
+
+def carry_new_rows(work: Work, rows: Sequence[NewRow]) -> None:
+    """Makes rows for deals. One that comes back is made from a fresh read of its deal. Raises `SideDown`,
+    `StoreFailed` or `Stopped`; never for a record."""
+    refused = _make(work, rows)
+    if refused:
+        _make(work, refused)  # once more, without the columns that were refused
+    if rows:
+        work.check_stop()
+
+
+def _make(work: Work, rows: Sequence[NewRow]) -> list[NewRow]:
+    """Makes rows; returns those that were refused for the sake of columns that are suspended now."""
+    side = work.table
+    under_way: deque[_Call] = deque()
+    again: list[NewRow] = []
+    down: SideDown | None = None
+    done = 0
+    with closing(side.create_each(_intended(work, rows, under_way))) as answers:
+        for answer in answers:
+            call = under_way.popleft()
+            if isinstance(answer, SideDown):
+                down = down or answer
+                _not_sent(work, call, str(answer))
+                continue
+            refused = _acknowledge(work, call, answer)
+            if refused and work.suspended[Side.TABLE] > call.suspended:
+                again += refused
+            done += len(call.rows)
+            work.progress(f"making rows in {side.label}", done, len(rows))
+    if down is not None:
+        raise down
+    return again
+
+
+def _intended(work: Work, rows: Sequence[NewRow], under_way: deque[_Call]) -> Iterator[Sequence[NewRecord]]:
+    """What each call makes, once its intents are durable; ends where nothing more may be asked for."""
+    size = work.table.write_batch
+    for start in range(0, len(rows), size):
+        if work.stopping():
+            return
+        if Side.TABLE in work.closed or work.no_new_rows:
+            work.tally.waiting += len(rows) - start
+            return
+        batch = [row for row in rows[start : start + size] if not row.again or _still(work, row)]
+        if not batch:
+            continue
+        suspended = frozenset(work.suspended[Side.TABLE])
+        batch = [_without(row, suspended) for row in batch]
+        under_way.append(_Call(batch, _intents(work, batch), suspended))
+        yield [NewRecord(row.deal, {index: planned[2] for index, planned in row.values.items()}) for row in batch]
+
+
+def _still(work: Work, row: NewRow) -> bool:
+    """Whether the deal of a row that comes back still holds what was planned; else the next pass makes it."""
+    deal = work.sides[Side.CRM].read([row.deal], needed=row.values)[row.deal]
+    same = isinstance(deal, Record) and all(
+        same_raw(work.ground.codecs[index], Side.CRM, deal.raw[index], planned[1], None)
+        for index, planned in row.values.items()
+        if index not in deal.lacks
+    )
+    work.tally.waiting += not same
+    return same
+
+
+def _without(row: NewRow, suspended: Collection[int]) -> NewRow:
+    return replace(row, values={index: planned for index, planned in row.values.items() if index not in suspended})
+
+
+def _intents(work: Work, rows: Sequence[NewRow]) -> list[int]:
+    ids = []
+    now = work.clock()
+    with work.store.tx():
+        for row in rows:
+            lines = [
+                ChangeLine(
+                    work.names[index], None, value, "", work.ground.codecs[index].show(value), "new", row.why, None, raw
+                )
+                for index, (value, raw, _) in row.values.items()
+            ]
+            ids.append(work.store.intend(work.pass_id, now, Side.TABLE, "create", row.deal, "", row.title, lines))
+    return ids
+
+
+def _not_sent(work: Work, call: _Call, why: str) -> None:
+    """A table that is down says so before anything was sent (sides.py), so the intents end here."""
+    with work.store.tx():
+        for write_id in call.intents:
+            work.store.end(write_id, work.clock(), "not_done", note=why)
+
+
+def _acknowledge(work: Work, call: _Call, results: Sequence[WriteResult]) -> list[NewRow]:
+    """Links the rows that were made; returns those that were refused. A lost one stays open: it is looked for."""
+    made: list[tuple[int, Link]] = []
+    refused = []
+    for write_id, row, result in zip(call.intents, call.rows, results, strict=True):
+        if isinstance(result, Lost):
+            continue
+        if isinstance(result, Refused):
+            refused.append(row)
+            update = Update(Side.TABLE, row.deal, "", row.title, ())
+            refuse(work, Side.TABLE, write_id, update, result, making=True)
+            continue
+        values = {index: (value, crm_raw) for index, (value, crm_raw, _) in row.values.items()}
+        made.append((write_id, row_link(work, row.deal, row.title, row.stamp, values, result.record)))
+    acknowledge_rows(work, made)
+    return refused
