@@ -610,17 +610,18 @@ class MemoryTable(_MemorySide):
     def create_each(
         self, batches: Iterator[Sequence[NewRecord]]
     ) -> Generator[list[WriteResult] | SideDown, None, None]:
-        """Each is carried out at once, but some answers are on their way while the next ones are asked for."""
+        """Each is carried out at once, but after the first some answers are on their way while others are asked for."""
         under_way: deque[list[WriteResult] | SideDown] = deque()
-        is_down = False
+        is_down, room = False, 1
         while not is_down and (records := next(batches, None)) is not None:
             try:
                 under_way.append(self.create(records))
             except SideDown as error:
                 under_way.append(error)
                 is_down = True
-            if len(under_way) == self.at_once:
+            if len(under_way) == room:
                 yield under_way.popleft()
+            room = self.at_once
         yield from under_way
 
     def _create(self, new: NewRecord) -> WriteResult:

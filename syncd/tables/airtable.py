@@ -368,21 +368,22 @@ class AirtableSide:
     def create_each(
         self, batches: Iterator[Sequence[NewRecord]]
     ) -> Generator[list[WriteResult] | SideDown, None, None]:
-        """`create` for batch after batch, four calls at once. A batch that makes a new option goes alone: two at once
-        could make it twice."""
+        """`create` for batch after batch, four calls at once. The first one goes alone: it shows whether there is a
+        way. So does a batch that makes a new option: two at once could make it twice."""
         under_way: deque[Callable[[], list[WriteResult]]] = deque()
         with self._threads(CREATES_AT_ONCE) as pool:
-            is_down = False
+            is_down, room = False, 1
             while not is_down and (records := next(batches, None)) is not None:
                 jobs = self._new_jobs(records)
                 alone = any(job.cells.casting for job in jobs)
                 while alone and under_way:
                     yield _outcome(under_way.popleft())
                 under_way.append(pool.submit(self._create, jobs).result)
-                while under_way and (alone or len(under_way) == CREATES_AT_ONCE):
+                while under_way and (alone or len(under_way) == room):
                     outcome = _outcome(under_way.popleft())
                     is_down = isinstance(outcome, SideDown)
                     yield outcome
+                room = CREATES_AT_ONCE
             while under_way:
                 yield _outcome(under_way.popleft())
 
