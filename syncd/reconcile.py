@@ -198,16 +198,20 @@ class PassResult:
 
     def problems(self) -> list[str]:
         """Sentences about what no single record is to blame for, and about refused records."""
-        gone = [
-            f"The column “{name}” is gone, so its values are not carried. Make it again, or set its direction to off."
-            for name in self.gone_columns
-        ]
-        computed = [
-            f"The column “{name}” is computed, so it cannot be written and is not synced. Use a plain column, "
-            "or set its direction to to_crm or off."
-            for name in self.computed_columns
-        ]
-        return [*self.tally.refusals, *self.tally.suspended, *gone, *computed]
+        columns = column_problems(self.gone_columns, self.computed_columns)
+        return [*self.tally.refusals, *self.tally.suspended, *columns]
+
+
+def column_problems(gone: Sequence[str], computed: Sequence[str]) -> list[str]:
+    """Sentences for a person about columns that cannot be synced."""
+    return [
+        f"The column “{name}” is gone, so its values are not carried. Make it again, or set its direction to off."
+        for name in gone
+    ] + [
+        f"The column “{name}” is computed, so it cannot be written and is not synced. Use a plain column, "
+        "or set its direction to to_crm or off."
+        for name in computed
+    ]
 
 
 # --- observing -------------------------------------------------------------------------------------------------------

@@ -135,10 +135,11 @@ def _arrow(ground: Ground, change: Change) -> str:
 
 def plan_lines(
     pair: str, ground: Ground, plan: Plan, held: Sequence[HeldSet] = (), *,
-    rows: Mapping[str, tuple[str, str]] | None = None, new_rows: int | None = None,
+    rows: Mapping[str, tuple[str, str]] | None = None, new_rows: int | None = None, columns: Sequence[str] = (),
 ) -> list[str]:  # fmt: skip
     """A plan for people: + makes a row, ~ changes a record, - deletes one; one summary line at the end. What is held
     says so, and why. `rows` names the (deal, name) of rows whose Sync cell is written; at most `new_rows` are listed.
+    `columns` is what is wrong with columns.
     """
     lines = [f"{pair}:"]
     waiting = {(one.kind, one.side, one.field, member.record): one.digest for one in held for member in one.members}
@@ -167,6 +168,7 @@ def plan_lines(
         name = (rows or {}).get(row_id, ("", ""))[1]
         row = f"“{printable(name)}” (row {row_id})" if name else f"row {row_id}"
         lines.append(f"  ! Sync cell of {row}: {printable(message) or '(cleared)'}")
+    lines += [f"  · {printable(sentence)}" for sentence in columns]
     lines += [f"  · {told(f)}" for f in plan.findings if f.needs_person]
     lines += [f"  · {told(f)}" for f in plan.findings if f.trouble in WAITING and not f.needs_person]
     lines += [f"  · held ({one.digest}): {printable(one.sentence)}" for one in held]
@@ -229,8 +231,10 @@ def held_json(held: Iterable[HeldSet]) -> list[dict[str, Any]]:
     ]
 
 
-def plan_json(pair: str, ground: Ground, plan: Plan, held: Sequence[HeldSet] = ()) -> dict[str, Any]:
-    """A plan for programs."""
+def plan_json(
+    pair: str, ground: Ground, plan: Plan, held: Sequence[HeldSet] = (), *, columns: Sequence[str] = ()
+) -> dict[str, Any]:  # fmt: skip
+    """A plan for programs; see `plan_lines`."""
     return {
         "pair": pair,
         "create": [_new_row_json(ground, row) for row in plan.new_rows]
@@ -241,6 +245,7 @@ def plan_json(pair: str, ground: Ground, plan: Plan, held: Sequence[HeldSet] = (
              "why": one.why} for one in plan.deletions
         ],
         "held": held_json(held),
+        "columns": list(columns),
         "messages": plan.messages,
         "waiting": [
             {"deal": f.deal, "row": f.row, "name": f.title, "about": f.trouble.value, "sentence": f.sentence,

@@ -37,7 +37,7 @@ def plan(context: click.Context, as_json: bool) -> None:
     """What a full pass would write, per record: field, old -> new, direction, and why. Writes nothing."""
     from syncd.cli.progress import Progress
     from syncd.pairs import Connection
-    from syncd.reconcile import about_rows, look, open_pair
+    from syncd.reconcile import about_rows, column_problems, look, open_pair
     from syncd.report import SHOWN_NEW_ROWS, plan_json, plan_lines
 
     settings = settings_of(context)
@@ -52,12 +52,14 @@ def plan(context: click.Context, as_json: bool) -> None:
             pair = connection.open(progress.show, store)
             opened = open_pair(pair, keep=False)
             seen = look(pair, opened, busy=frozenset(write.deal for write in store.open_writes()))
+        columns = column_problems(opened.gone, opened.computed)
+        ground, rows = seen.view.ground, about_rows(seen.view, seen.plan)
         if as_json:
-            say_json(plan_json(pair.name, seen.view.ground, seen.plan, seen.held))
+            say_json(plan_json(pair.name, ground, seen.plan, seen.held, columns=columns))
         else:
-            rows = about_rows(seen.view, seen.plan)
-            say(plan_lines(pair.name, seen.view.ground, seen.plan, seen.held, rows=rows, new_rows=new_rows))
-        codes.append(3 if seen.held or any(finding.needs_person for finding in seen.plan.findings) else 0)
+            say(plan_lines(pair.name, ground, seen.plan, seen.held, rows=rows, new_rows=new_rows, columns=columns))
+        needed = seen.held or columns or any(finding.needs_person for finding in seen.plan.findings)
+        codes.append(3 if needed else 0)
     context.exit(worst(codes))
 
 

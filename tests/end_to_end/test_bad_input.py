@@ -207,6 +207,9 @@ def test_a_computed_column_is_left_alone_and_named(rig: Desk) -> None:
     first = rig.deals()[0]["id"]
     assert (rig.row(first)["Status"], rig.read(first, "monetaryValue")) == ("open", 100)
     assert "“Value”" in rig.run("status").out
+    planned, listed = rig.run("plan"), rig.run("plan", "--json")
+    assert (planned.code, "“Value” is computed" in planned.out) == (3, True)
+    assert (listed.code, len(listed.json["columns"])) == (3, 1)
     rig.forget_log()
     rig.reconcile(expect=3)
     assert (rig.crm_writes(), rig.fired(), rig.airtable.writes) == ([], [], [])
