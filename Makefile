@@ -13,7 +13,7 @@ SEEDS ?= 20000
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak ablation format completions wheel pins clean
+.PHONY: help demo test lint bench soak ablation evidence format completions wheel pins clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,10 +35,13 @@ bench: $(VENV)/.dev ## Measure calls, time and memory against the sandbox
 
 soak: $(VENV)/.dev ## Run many simulated worlds: faults, edits and crashes at any moment
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --keep $(ARGS)
-	$(BIN)/python -m tests.simulation.evidence
+	$(BIN)/python -m tests.evidence
 
 ablation: $(VENV)/.dev ## Switch each rule off and see which property falls
 	$(BIN)/python -m tests.simulation.ablate $(ARGS)
+
+evidence: $(VENV)/.dev ## Count what the tests have shown, for the README
+	$(BIN)/python -m tests.evidence --crashes
 
 format: $(VENV)/.dev ## Bring the code into the style that lint checks
 	$(BIN)/ruff check --fix-only --quiet .

@@ -64,7 +64,9 @@ def finish(world: World) -> tuple[object, tuple[int, int, int], object]:
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_any_call_of_the_database_may_fail(tmp_path: Path, name: str) -> None:
+def test_any_call_of_the_database_may_fail(
+    tmp_path: Path, name: str, record_property: Callable[[str, object], None]
+) -> None:
     wanted = finish(begun(tmp_path / "reference", name))
     assert wanted[2] or wanted[1] != (0, 0, 0), "a story in which nothing happens shows nothing"
     failed = 0
@@ -87,3 +89,4 @@ def test_any_call_of_the_database_may_fail(tmp_path: Path, name: str) -> None:
     else:
         pytest.fail("a pass has no end")
     assert failed >= 30
+    record_property("failures of the database", failed)

@@ -764,7 +764,9 @@ def killed_at(world: World, step: int) -> bool:
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_killed_at_any_step_it_ends_as_if_it_had_not_been(tmp_path: Path, name: str) -> None:
+def test_killed_at_any_step_it_ends_as_if_it_had_not_been(
+    tmp_path: Path, name: str, record_property: Callable[[str, object], None]
+) -> None:
     story, counts = STORIES[name]
     reference = begun(tmp_path / "reference", story)
     wanted = finish(reference)
@@ -780,10 +782,13 @@ def test_killed_at_any_step_it_ends_as_if_it_had_not_been(tmp_path: Path, name: 
     else:
         pytest.fail("a pass has no end")
     assert kills >= 30, "too few steps to have killed anything of interest"
+    record_property("kills at a step", kills)
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_killed_twice_it_ends_as_if_it_had_not_been(tmp_path: Path, name: str) -> None:
+def test_killed_twice_it_ends_as_if_it_had_not_been(
+    tmp_path: Path, name: str, record_property: Callable[[str, object], None]
+) -> None:
     story, counts = STORIES[name]
     wanted = finish(begun(tmp_path / "reference", story))
     assert wanted[1] == counts
@@ -796,10 +801,13 @@ def test_killed_twice_it_ends_as_if_it_had_not_been(tmp_path: Path, name: str) -
                 assert finish(world) == wanted, (first, second)
             world.close()
     assert kills >= 15
+    record_property("pairs of kills", kills)
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_a_database_that_fails_at_any_commit_stops_the_pass_and_loses_nothing(tmp_path: Path, name: str) -> None:
+def test_a_database_that_fails_at_any_commit_stops_the_pass_and_loses_nothing(
+    tmp_path: Path, name: str, record_property: Callable[[str, object], None]
+) -> None:
     story, _ = STORIES[name]
     wanted = finish(begun(tmp_path / "reference", story))
     for nth in range(1, 60):
@@ -823,11 +831,14 @@ def test_a_database_that_fails_at_any_commit_stops_the_pass_and_loses_nothing(tm
     else:
         pytest.fail("a pass has no end")
     assert nth > 8
+    record_property("failures of the database", nth - 1)
 
 
 @pytest.mark.parametrize("name", ["edits", "records"])
 @pytest.mark.parametrize("side", list(Side))
-def test_a_side_that_goes_down_at_any_call_loses_nothing(tmp_path: Path, name: str, side: Side) -> None:
+def test_a_side_that_goes_down_at_any_call_loses_nothing(
+    tmp_path: Path, name: str, side: Side, record_property: Callable[[str, object], None]
+) -> None:
     story, _ = STORIES[name]
     wanted = finish(begun(tmp_path / "reference", story))
     for nth in range(1, 60):
@@ -844,3 +855,4 @@ def test_a_side_that_goes_down_at_any_call_loses_nothing(tmp_path: Path, name: s
     else:
         pytest.fail("a pass has no end")
     assert nth > 3
+    record_property("calls at which a side goes down", nth - 1)

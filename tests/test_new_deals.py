@@ -612,7 +612,9 @@ def answers_lost(world: World) -> None:
 
 
 @pytest.mark.parametrize("story", [simple, lagging, no_second, answers_lost])
-def test_killed_at_any_step_there_is_one_deal_one_contact_and_one_row(tmp_path: Path, story: Story) -> None:
+def test_killed_at_any_step_there_is_one_deal_one_contact_and_one_row(
+    tmp_path: Path, story: Story, record_property: Callable[[str, object], None]
+) -> None:
     kills = made_before = 0
     for step in range(1, 200):
         world = world_in(tmp_path / str(step), A)
@@ -636,11 +638,14 @@ def test_killed_at_any_step_there_is_one_deal_one_contact_and_one_row(tmp_path: 
     else:
         pytest.fail("a pass has no end")
     assert kills >= 18
+    record_property("kills at a step", kills)
     assert made_before >= (5 if story is not answers_lost else 0)
 
 
 @pytest.mark.parametrize("story", [simple, lagging, answers_lost])
-def test_killed_twice_there_is_one_deal_one_contact_and_one_row(tmp_path: Path, story: Story) -> None:
+def test_killed_twice_there_is_one_deal_one_contact_and_one_row(
+    tmp_path: Path, story: Story, record_property: Callable[[str, object], None]
+) -> None:
     kills = 0
     for first in range(13, 40, 5):
         for second in range(3, 40, 7):
@@ -660,6 +665,7 @@ def test_killed_twice_there_is_one_deal_one_contact_and_one_row(tmp_path: Path, 
             only(world)
             world.close()
     assert kills >= 20
+    record_property("pairs of kills", kills // 2)
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------

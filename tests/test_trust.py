@@ -526,7 +526,9 @@ def test_an_approval_in_an_old_database_is_gone(tmp_path: Path) -> None:
     assert [record.state for record in world.store.held()] == []
 
 
-def test_a_crash_while_the_mark_moves_is_no_old_database(tmp_path: Path) -> None:
+def test_a_crash_while_the_mark_moves_is_no_old_database(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     crashes = 0
     for at in range(1, 40):
         world = World(tmp_path / str(at)).filled(A)
@@ -545,6 +547,7 @@ def test_a_crash_while_the_mark_moves_is_no_old_database(tmp_path: Path) -> None
         assert len(world.crm.triggers) == 1
         world.close()
     assert crashes > 15
+    record_property("kills at a step", crashes)
 
 
 # --- deletions -------------------------------------------------------------------------------------------------------
@@ -688,7 +691,9 @@ def test_a_lost_answer_to_a_deletion_is_looked_up(tmp_path: Path, side: Side, wh
 
 
 @pytest.mark.parametrize("policy", ["abandon_deal", "delete_deal"])
-def test_a_crash_at_any_step_of_a_deletion_ends_as_without(tmp_path: Path, policy: str) -> None:
+def test_a_crash_at_any_step_of_a_deletion_ends_as_without(
+    tmp_path: Path, policy: str, record_property: Callable[[str, object], None]
+) -> None:
     crashes = 0
     for at in range(1, 40):
         world = ruled(tmp_path / f"{at}", row_deleted=policy)
@@ -709,6 +714,7 @@ def test_a_crash_at_any_step_of_a_deletion_ends_as_without(tmp_path: Path, polic
         assert len(world.table.rows) == 2
         world.close()
     assert crashes > 15
+    record_property("kills at a step", crashes)
 
 
 def test_mass_deletions_are_held(tmp_path: Path) -> None:

@@ -65,9 +65,11 @@ def keys(rig: Desk) -> Counter[str]:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_killed_again_and_again_while_filling(tmp_path: Path, seed: int) -> None:
+def test_killed_again_and_again_while_filling(
+    tmp_path: Path, seed: int, record_property: Callable[[str, object], None]
+) -> None:
     chance = random.Random(f"fill {seed}")
-    deals = KILLS * 40
+    deals = KILLS * 80
     with Desk(tmp_path, deals=deals) as rig:
         slow = Slow(rig.sandbox.table_http, "PATCH")
         for _ in range(KILLS):
@@ -78,10 +80,13 @@ def test_killed_again_and_again_while_filling(tmp_path: Path, seed: int) -> None
         assert [write.kind for write in rig.table_writes()] == ["create"] * deals
         assert rig.fired() == []
         at_rest(rig)
+        record_property("kill -9 of the real process", KILLS)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_killed_again_and_again_while_pushing(tmp_path: Path, seed: int) -> None:
+def test_killed_again_and_again_while_pushing(
+    tmp_path: Path, seed: int, record_property: Callable[[str, object], None]
+) -> None:
     chance = random.Random(f"push {seed}")
     with Desk(tmp_path, deals=KILLS * 8) as rig:
         rig.write_config(fields="[pair.guard]\nmax_changes = 100000\nmax_share = 1.0")
@@ -105,6 +110,7 @@ def test_killed_again_and_again_while_pushing(tmp_path: Path, seed: int) -> None
         assert rig.cells() == sorted((deal, "Name") for deal in spare[-KILLS:])
         assert [rig.read(deal, "monetaryValue") for deal in pushed] == [1_000 + n for n in range(len(pushed))]
         at_rest(rig)
+        record_property("kill -9 of the real process", KILLS)
 
 
 def killed_at(

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation import evidence
+from tests.simulation import results
 from tests.simulation.knobs import draw
 from tests.simulation.marks import missing
 from tests.simulation.run import Outcome, simulate
@@ -84,7 +84,7 @@ def main() -> int:
     for outcome in failed[: given.stories]:
         print("\n" + told(outcome))
     if given.keep and not failed and not never:
-        evidence.add(given.seeds, events, marks)
+        results.add(given.seeds, events, marks)
     if failed:
         print("\nFailed:", ", ".join(f"{outcome.seed} ({outcome.broken})" for outcome in failed))
     return 1 if failed or never else 0
