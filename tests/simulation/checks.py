@@ -350,7 +350,9 @@ class Checks:
         made = [deal for deal in ghost.new_deals.get(row, []) if ghost.alive(Side.CRM, deal)]
         links = {deal: ghost.store.link(deal) for deal in made}
         before = [
-            deal for deal, link in links.items() if link is None or link.row == row
+            deal
+            for deal, link in links.items()
+            if (link is None and not self.renamed(deal, row)) or (link is not None and link.row == row)
         ]  # else another row has it now
         if before and not ghost.restored:
             raise Broken("P7", f"{row} became the deal {before[-1]}, and {entry.id} as well")
@@ -373,6 +375,17 @@ class Checks:
         for name, (_, raw) in entry.changes.items():
             ghost.note(Side.CRM, entry.id, name, ghost.codec(name).from_crm(raw))  # a server may tidy it (H49)
         ghost.changed(Side.CRM, entry.id, ENGINE)
+
+    def renamed(self, deal: str, row: str) -> bool:
+        """LIMITS: a deal whose making had no answer, and which somebody renamed or moved before it was found, is hidden
+        from the search by pipeline and name."""
+        held = self.ghost.held[Side.CRM][deal]
+        lines = [line for one in self.ghost.store.intents if one.row == row for line in one.lines]
+        asked = {(line.new or "").partition(":")[0] for line in lines if line.field == "stage"}
+        moved = held["stage"].by == PERSON and str(held["stage"].value).partition(":")[0] not in asked
+        found = held["name"].by == PERSON or moved
+        self.marks["new deal renamed before it was found"] += found
+        return found
 
     def record_deleted(self, entry: LoggedWrite, intent: Intent, before: Mapping[str, Held]) -> None:
         """P8, and P2: what is deleted holds nothing that somebody typed since both sides agreed."""
@@ -417,10 +430,14 @@ class Checks:
             return  # taken and thrown away
         now, key = self.ghost.crm.clock.now, (intent.deal, line.field)
         since = max(now - OSCILLATION_SECONDS, self.ghost.resumed.get(intent.deal, 0.0))
-        kept = [(at, value) for at, value in self.to_and_fro.get(key, []) if at > since]
+        kept = [(at, value) for at, value in self.to_and_fro.get(key, []) if at > since and not self.forgotten(at)]
         self.to_and_fro[key] = kept = [*kept, (now, line.new)]
         if returns([value for _, value in kept]) > OSCILLATIONS + 2:  # writes without an answer are not counted
             raise Broken("P3", f"{intent.deal}: {line.field} was set to and fro, {kept}")
+
+    def forgotten(self, at: float) -> bool:
+        """SPEC §4: an old database was put back, and what was written at this time is in none of its histories."""
+        return self.ghost.copied_at <= at <= self.ghost.restored_at
 
     def not_half_typed(self, side: Side, intent: Intent, line: ChangeLine) -> None:
         """SPEC §4: a text or number cell that was edited a moment ago waits."""
@@ -456,6 +473,7 @@ class Checks:
         """P6: the shadow moves by acknowledgement or agreement only, the stamps only forward."""
         ghost = self.ghost
         if ghost.store.anew:
+            self.thrown_away.clear()  # what was refused is forgotten with an old database (SPEC §4)
             for known in (ghost.shadow, ghost.seen, ghost.states, ghost.agreed_at):
                 known.clear()
             ghost.store.anew = False
@@ -511,6 +529,7 @@ class Checks:
             cell: Raw = ghost.cell(row, name) if ghost.alive(Side.TABLE, row) else None
             if first and side is Side.TABLE and self.direction(name) is Direction.TO_TABLE:
                 continue  # SPEC §5: what a person typed into such a column of a new row stays
+            seen = self.seen_cell(row, name)  # somebody may have typed since
             gap = cell is not None and ghost.codec(name).has_gap(cell)
             new = deal in ghost.new_deals.get(row, ())  # somebody may fill it meanwhile: then that is an edit
             if side is Side.TABLE and row not in ghost.made and name in NEVER_BLANK and (gap or (new and first)):
@@ -521,7 +540,7 @@ class Checks:
             blank = cell in (None, [None, None])
             if value in empty and (first or blank) and not self.named_in_create(deal, name):
                 return  # nothing was written into this cell of a new row
-            if name == "stage" and cell is not None and ghost.codec(name).from_table(cell, value) == value:
+            if name == "stage" and any(ghost.codec(name).from_table(one, value) == value for one in (cell, seen)):
                 self.marks["stage of the same name in another pipeline"] += 1
                 return  # SPEC §3.8: without a Pipeline cell a stage is looked up in the deal's own pipeline
             if side is Side.TABLE and cell is not None and value in self.readings(deal, name, cell):
@@ -530,7 +549,32 @@ class Checks:
                 return  # SPEC §5: what a deleted row makes of its deal
             if first and side is Side.TABLE and not ghost.alive(Side.TABLE, row):
                 return
+            if first and side is Side.TABLE and self.another_row(row, name, value):
+                continue
             raise Broken("P6", f"{deal}: the shadow of {name} became {value!r}, which {record} never held")
+
+    def another_row(self, row: str, name: str, value: Value) -> bool:
+        """LIMITS: a row made for a deal while the making of its row has no answer, a copy for instance, is taken for
+        that one, with the form into which a server puts things (H49); likewise what is typed within two seconds."""
+        ghost = self.ghost
+        held = ghost.held[Side.TABLE].get(row, {})
+        if name not in held or isinstance(held[name].value, Problem):
+            return False
+        whole = held[name].tick == min(one.tick for one in held.values())
+        if whole and held[name].value == self.form(Side.TABLE, name, value):
+            self.marks["copy taken for a new row"] += 1
+            return True
+        young = held[name].at - ghost.table.rows[row].created - ghost.table.true_offset <= 2.0
+        if young and folded(str(held[name].value)) == folded(value or ""):
+            self.marks["other spelling within two seconds"] += 1
+            return True
+        return False
+
+    def seen_cell(self, row: str, name: str) -> Raw:
+        """What a cell held when the engine last looked at its row."""
+        sights = (self.ghost.swept.get((Side.TABLE, row)), self.ghost.sights.get((Side.TABLE, row)))
+        last = max((one for one in sights if one is not None), key=lambda one: one.tick, default=None)
+        return last.held[name].raw if last is not None and last.held is not None and name in last.held else None
 
     def named_in_create(self, deal: str, name: str) -> bool:
         """Whether the row's making wrote this field."""
