@@ -76,7 +76,7 @@ class Checks:
         ghost.changed(side, entry.id, ENGINE)
         for name in entry.changes:
             if name not in ("sync", "id"):
-                self.settle_meaning(side, entry.id, lines[name], before.get(name))
+                self.settle_meaning(side, entry.id, intent.deal, lines[name], before.get(name))
 
     def intent_of(self, entry: LoggedWrite) -> Intent:
         """The newest intent for this record."""
@@ -91,10 +91,10 @@ class Checks:
                 return intent
         raise Broken("P7", f"{entry.id} was written without an intent")
 
-    def settle_meaning(self, side: Side, record: str, line: ChangeLine, before: Held | None) -> None:
+    def settle_meaning(self, side: Side, record: str, deal: str, line: ChangeLine, before: Held | None) -> None:
         """What the engine wrote means what the engine meant, also where a stage was renamed since it read the names."""
         ghost = self.ghost
-        ghost.effects[side, record, line.field] = Effect(ghost.tick, ghost.crm.clock.now, line.new)
+        ghost.effects[side, record, line.field] = Effect(ghost.tick, ghost.crm.clock.now, line.new, deal)
         ghost.note(side, record, line.field, line.new)
         held = ghost.held[side][record]
         now = held[line.field]
@@ -239,7 +239,11 @@ class Checks:
             # Values decide what changed (SPEC §2): one that was typed away and back again between two looks is as it
             # was. Typed again after our own write it is a person's later edit (§3.3).
             ours = ghost.effects.get((side, record, line.field))
-            if ours is None or before.value in (ours.value, self.form(side, line.field, ours.value)):
+            if (
+                ours is None
+                or ours.deal != intent.deal
+                or before.value in (ours.value, self.form(side, line.field, ours.value))
+            ):
                 return
             if not ghost.agreed_at[intent.deal, line.field] < ours.tick < before.tick or self.kept_old(side, intent):
                 return
@@ -428,12 +432,17 @@ class Checks:
         old, new = entry.changes[line.field]
         if self.ghost.raw(entry.side, entry.id, line.field) == old != new:
             return  # taken and thrown away
-        now, key = self.ghost.crm.clock.now, (intent.deal, line.field)
-        since = max(now - OSCILLATION_SECONDS, self.ghost.resumed.get(intent.deal, 0.0))
-        kept = [(at, value) for at, value in self.to_and_fro.get(key, []) if at > since and not self.forgotten(at)]
-        self.to_and_fro[key] = kept = [*kept, (now, line.new)]
-        if returns([value for _, value in kept]) > OSCILLATIONS + 2:  # writes without an answer are not counted
+        if self.set_to_and_fro(intent.deal, line.field, line.new, self.ghost.crm.clock.now):
+            kept = self.to_and_fro[intent.deal, line.field]
             raise Broken("P3", f"{intent.deal}: {line.field} was set to and fro, {kept}")
+
+    def set_to_and_fro(self, deal: str, name: str, value: Value, now: float) -> bool:
+        """Whether this write returns to the value before last once too often, as far as the engine can know."""
+        since = max(now - OSCILLATION_SECONDS, self.ghost.resumed.get(deal, 0.0))
+        before = self.to_and_fro.get((deal, name), [])
+        kept = [(at, one) for at, one in before if at > since and not self.forgotten(at)]
+        self.to_and_fro[deal, name] = kept = [*kept, (now, value)]
+        return returns([one for _, one in kept]) > OSCILLATIONS + 2  # writes without an answer are not counted
 
     def forgotten(self, at: float) -> bool:
         """SPEC §4: an old database was put back, and what was written at this time is in none of its histories."""

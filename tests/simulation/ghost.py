@@ -60,11 +60,12 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """The engine's last write of a field that took effect."""
+    """The engine's last write of a field that took effect, and for which deal: a row may be given to another one."""
 
     tick: int
     at: float
     value: Value
+    deal: str
 
 
 @dataclass(slots=True)
