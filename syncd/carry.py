@@ -371,26 +371,49 @@ def finish_update(work: Work, side: RecordSide, write_id: int, item: Ready, resu
         result = Written(fresh) if isinstance(fresh, Record) else result
         ignored = [change for change in item.update.changes if _ignored(work, side.side, change, result.record)]
     if ignored and not _takes_its_form(work, side.side, ignored, result.record):
-        if side.side is Side.CRM and (link := work.store.link(item.update.deal)) is not None:
-            # Such a write may still move the deal's time, and that dates no person's edit (SPEC §2).
-            work.store.put_links([own_write(link, answer, [change.index for change in ignored], work.clock())])
-        refuse(work, side.side, write_id, item.update, Refused(_kept(work, side.side, ignored)))
+        _finish_part(work, side.side, write_id, item, ignored, answer, result.record)
         return
+    with work.store.tx():
+        work.store.put_links([acknowledged(work, side.side, _linked(work, item), item, result.record)])
+        work.store.end(write_id, work.clock(), "done")
+    _count(work, side.side, item.update)
+
+
+def _linked(work: Work, item: Ready) -> Link:
     link = work.store.link(item.update.deal)
     if link is None:
         raise RuntimeError(f"the link of {item.update.deal} vanished during its write")
-    with work.store.tx():
-        work.store.put_links([acknowledged(work, side.side, link, item, result.record)])
-        work.store.end(write_id, work.clock(), "done")
-    values = [change for change in item.update.changes if change.kind is not ChangeKind.RENAME]
-    work.tally.updated[side.side] += bool(item.update.changes)
-    work.tally.conflicts += sum(change.kind is ChangeKind.CONFLICT for change in values)
+    return link
+
+
+def _count(work: Work, side: Side, update: Update) -> None:
+    work.tally.updated[side] += bool(update.changes)
+    work.tally.conflicts += sum(change.kind is ChangeKind.CONFLICT for change in update.changes)
+
+
+def _finish_part(
+    work: Work, side: Side, write_id: int, item: Ready, ignored: Sequence[Change], answer: Record, record: Record
+) -> None:
+    """Refuses the fields that were taken and thrown away (H20), and acknowledges the others: what they hold is ours,
+    and must not look like an edit later on. `answer` is what the write returned, `record` what was read after it."""
+    taken = replace(item.update, changes=tuple(change for change in item.update.changes if change not in ignored))
+    link = _linked(work, item)
+    if side is Side.CRM:
+        # Such a write may still move the deal's time, and that dates no person's edit (SPEC §2).
+        link = own_write(link, answer, [change.index for change in item.update.changes], work.clock())
+    link = with_written(work, side, link, replace(item, update=taken), record)
+    partner = None if record.partner == item.update.partner else item.update.partner
+    rest = replace(item.update, changes=tuple(ignored), partner=partner)
+    refuse(work, side, write_id, rest, Refused(_kept(work, side, ignored)), link=link)
+    _count(work, side, taken)
 
 
 def _ignored(work: Work, side: Side, change: Change, record: Record) -> bool:
     """Whether the server answered yes and still holds the old value (hazard H20)."""
-    if change.index in record.lacks or change.kind is ChangeKind.RENAME:
+    if change.index in record.lacks:
         return False
+    if change.kind is ChangeKind.RENAME:
+        return record.raw[change.index] == change.target_raw  # its meaning is the same in any case
     reading = read_raw(work.ground.codecs[change.index], side, record.raw[change.index], change.new)
     return reading != change.new and record.raw[change.index] == change.target_raw
 
@@ -437,6 +460,14 @@ def _normalised(codec: Codec, sent: str, returned: str) -> bool:
 
 def acknowledged(work: Work, side: Side, link: Link, item: Ready, record: Record) -> Link:
     """The link after a write that the server confirmed with `record`."""
+    link = with_written(work, side, link, item, record)
+    if side is Side.CRM:
+        link = own_write(link, record, [change.index for change in item.update.changes], work.clock())
+    return link
+
+
+def with_written(work: Work, side: Side, link: Link, item: Ready, record: Record) -> Link:
+    """The link whose shadow holds what was written, beside it what `record` shows for it."""
     pairs = []
     for change in item.update.changes:
         codec = work.ground.codecs[change.index]
@@ -445,10 +476,7 @@ def acknowledged(work: Work, side: Side, link: Link, item: Ready, record: Record
         held = returned_raw(codec, side, change.new, raw)
         source = item.source.raw[change.index] if item.source is not None else change.source_raw
         pairs.append((change, (held, source) if side is Side.CRM else (source, held)))
-    link = with_agreed(work, link, pairs)
-    if side is Side.CRM:
-        link = own_write(link, record, [change.index for change in item.update.changes], work.clock())
-    return link
+    return with_agreed(work, link, pairs)
 
 
 def own_write(link: Link, record: Record, indexes: Sequence[int], now: float) -> Link:
@@ -467,9 +495,18 @@ def _alike(sentence: str) -> str:
     return re.sub(r"[“\"'].*?[”\"']|\b[A-Za-z]*\d[\w-]*\b", "…", sentence)
 
 
-def refuse(work: Work, side: Side, write_id: int, update: Update, refused: Refused, *, making: bool = False) -> None:
+def refuse(
+    work: Work,
+    side: Side,
+    write_id: int,
+    update: Update,
+    refused: Refused,
+    *,
+    making: bool = False,
+    link: Link | None = None,
+) -> None:
     """Keeps a refusal (SPEC §3.7). A record's own is quarantined; what would hit others alike suspends the column, or
-    making rows."""
+    making rows. `link` is stored with it where a part was taken."""
     named = refused.fields or frozenset(change.index for change in update.changes)
     alike = (side, ("making: " if making else "") + _alike(refused.sentence))
     before = work.refused_alike.get(alike)
@@ -477,6 +514,8 @@ def refuse(work: Work, side: Side, write_id: int, update: Update, refused: Refus
     now = work.clock()
     with work.store.tx():
         work.store.end(write_id, now, "refused", note=refused.sentence)
+        if link is not None:
+            work.store.put_links([link])
         if before is not None and everyone:
             work.store.clear_refused([(before[0], side)])
         if not everyone:

@@ -108,6 +108,59 @@ def test_a_deal_made_before_a_user_got_another_name_gives_the_row_the_new_one(tm
     assert len(world.crm.creates()) == 1
 
 
+# --- taken and thrown away (H20) -------------------------------------------------------------------------------------
+
+
+def test_what_arrived_beside_a_field_that_was_thrown_away_is_acknowledged(world: World) -> None:
+    """Else it would look like an edit as soon as two stages swap their names, and move the deal."""
+    world.table.faults.ignores.add("status")
+    world.crm.put(A, stage=["p1", "s2"], status="won")
+    result = world.run(10)
+    assert (result.tally.updated[Side.TABLE], len(result.tally.refusals)) == (1, 1)
+    link = world.store.link(A)
+    assert link is not None
+    assert (link.agreed()["stage"].value, link.agreed()["status"].value) == ("p1:s2", "open")
+    names_are(world, SWAPPED)
+    world.run(10)
+    assert world.row(A).cells["stage"] == "New"
+    world.table.faults.ignores.clear()
+    rests(world)
+    assert world.crm.log == []
+    assert world.row(A).cells["stage"] == "New"
+    world.agree(A)
+
+
+def test_what_arrived_in_a_deal_beside_a_field_that_was_thrown_away_is_acknowledged(world: World) -> None:
+    world.crm.faults.ignores.add("value")
+    world.edit_row(A, name="Roof", value=5)
+    world.run(10)
+    link = world.store.link(A)
+    assert link is not None
+    assert (link.agreed()["name"].value, link.agreed()["value"].value) == ("Roof", "100")
+    assert world.crm.deals[A][-1].stamp in link.own, "it dates no person's edit"
+    for _ in range(3):
+        world.run(1)
+    assert len(world.crm.log) == 1, "what was thrown away is tried again after a pause"
+    world.crm.faults.ignores.clear()
+    rests(world)
+    assert [dict(write.changes) for write in world.crm.log][1:] == [{"value": (100, 5)}]
+    world.agree(A)
+
+
+def test_a_new_name_that_was_thrown_away_is_no_edit(world: World) -> None:
+    world.table.faults.ignores.add("stage")
+    names_are(world, SWAPPED)
+    for _ in range(3):
+        world.run()
+    assert world.crm.log == []
+    assert "kept its stage" in world.row(A).message
+    world.table.faults.ignores.clear()
+    rests(world)
+    assert world.crm.log == []
+    assert world.row(A).cells["stage"] == "Qualified"
+    world.agree(A)
+
+
 # --- another spelling ------------------------------------------------------------------------------------------------
 
 

@@ -173,12 +173,21 @@ class Checks:
             raise Broken("P1", f"{story}, read {age:.1f} s ago")
         held = sight.held[line.field]
         meant = {held.value} if not isinstance(held.value, Problem) else set()
-        if side is Side.CRM and line.field in ("stage", "status", "owner"):
+        chosen = side is Side.CRM and line.field in ("stage", "status", "owner")
+        if chosen and not self.written_for(intent.deal, intent.row, line.field, held):
             meant |= self.readings(intent.deal, line.field, held.raw)
         if held.value == self.form(side.other, line.field, line.new):
             return  # what was agreed on, in the form into which this server puts it (H49)
         if line.new not in meant:
             raise Broken("P1", f"{story}, but {source} held {held.value!r} when it was read")
+
+    def written_for(self, deal: str, row: str, name: str, held: Held) -> bool:
+        """Whether a cell holds what the engine wrote into it for this deal, which has one meaning whatever names say
+        later (SPEC §1). A row that came back from the bin, or a shadow that was forgotten, is read anew."""
+        ghost = self.ghost
+        effect = ghost.effects.get((Side.TABLE, row, name))
+        known = name in ghost.shadow.get(deal, {}) and not ghost.restored and (Side.TABLE, row) not in ghost.gone
+        return known and held.by == ENGINE and effect is not None and effect.deal == deal
 
     def readings(self, deal: str, name: str, cell: Raw) -> set[Value]:
         """What a cell can mean now, or by the names that the engine has read: a stage in the pipeline that was agreed
