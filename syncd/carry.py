@@ -17,7 +17,7 @@ from itertools import islice
 from typing import cast
 
 from syncd.fields import NEVER_BLANK, OWN_CLOCK
-from syncd.judge import Change, ChangeKind, Ground, read_raw, same_raw, write_raw
+from syncd.judge import Change, ChangeKind, Ground, read_raw, same_raw, unchanged, write_raw
 from syncd.model import ABSENT, Agreed, Link, LinkState, Raw, Record, Side, Value, pack, packed_shadow
 from syncd.plan import OWN_STAMPS_KEPT, Update, fingerprint
 from syncd.sides import (
@@ -250,14 +250,18 @@ def advanced(link: Link, stamp: float, now: float) -> Link:
     return replace(link, seen=stamp, seen_at=now, foreign=foreign)
 
 
-def with_agreed(work: Work, link: Link, changes: Sequence[tuple[Change, tuple[Raw, Raw]]]) -> Link:
-    """The link whose shadow holds the new values, with what each side shows for them."""
+def with_agreed(
+    work: Work, link: Link, changes: Sequence[tuple[Change, tuple[Raw, Raw]]], shown: Mapping[str, str] | None = None
+) -> Link:
+    """The link whose shadow holds the new values, with what each side shows for them. `shown` gives the names that
+    the cells were written with, where that was before the names of now were read."""
     agreed = link.agreed()
     for change, (crm_raw, table_raw) in changes:
         name, codec = work.names[change.index], work.ground.codecs[change.index]
         if name in NEVER_BLANK and codec.has_gap(table_raw):
             table_raw = GAP  # a cell is still blank: it must not count as unchanged, it is filled next
-        agreed[name] = Agreed(change.new, crm_raw, table_raw, codec.show(change.new))
+        label = (shown or {}).get(name, codec.show(change.new))
+        agreed[name] = Agreed(change.new, crm_raw, table_raw, label)
     return replace(link, shadow=packed_shadow(agreed, work.names))
 
 
@@ -270,7 +274,8 @@ def _lines(work: Work, update: Update, target: Record) -> list[ChangeLine]:
         codec = work.ground.codecs[change.index]
         old = codec.show(change.old) if isinstance(change.old, str) else ""
         clock = target.clocks[change.index] if change.index < len(target.clocks) else None
-        lines.append(change_line(work.names[change.index], change, old, codec.show(change.new), clock))
+        sent = _cell_after(work, change, target) if update.target is Side.TABLE else None
+        lines.append(change_line(work.names[change.index], change, old, codec.show(change.new), clock, sent))
     if update.partner:
         kind = ChangeKind.FILL.value
         lines.append(ChangeLine(KEY_FIELD, None, update.partner, "", update.partner, kind, KEY_PLANTED))
@@ -296,6 +301,14 @@ def outgoing(work: Work, side: Side, change: Change, target: Record) -> Raw:
     if side is Side.TABLE and isinstance(codec, StageCodec):
         return codec.only_changed(raw, target.raw[change.index])
     return raw
+
+
+def _cell_after(work: Work, change: Change, target: Record) -> Raw:
+    """What the cell holds if the write arrives: of a stage's two cells one may stay as it is."""
+    sent, present = outgoing(work, Side.TABLE, change, target), target.raw[change.index]
+    if isinstance(sent, list) and isinstance(present, list) and len(sent) == len(present):
+        return [old if new is None else new for new, old in zip(sent, present, strict=True)]
+    return sent
 
 
 def _write_once(work: Work, side: RecordSide, ready: Sequence[Ready]) -> list[Ready]:
@@ -357,26 +370,49 @@ def finish_update(work: Work, side: RecordSide, write_id: int, item: Ready, resu
         result = Written(fresh) if isinstance(fresh, Record) else result
         ignored = [change for change in item.update.changes if _ignored(work, side.side, change, result.record)]
     if ignored and not _takes_its_form(work, side.side, ignored, result.record):
-        if side.side is Side.CRM and (link := work.store.link(item.update.deal)) is not None:
-            # Such a write may still move the deal's time, and that dates no person's edit (SPEC §2).
-            work.store.put_links([own_write(link, answer, [change.index for change in ignored], work.clock())])
-        refuse(work, side.side, write_id, item.update, Refused(_kept(work, side.side, ignored)))
+        _finish_part(work, side.side, write_id, item, ignored, answer, result.record)
         return
+    with work.store.tx():
+        work.store.put_links([acknowledged(work, side.side, _linked(work, item), item, result.record)])
+        work.store.end(write_id, work.clock(), "done")
+    _count(work, side.side, item.update)
+
+
+def _linked(work: Work, item: Ready) -> Link:
     link = work.store.link(item.update.deal)
     if link is None:
         raise RuntimeError(f"the link of {item.update.deal} vanished during its write")
-    with work.store.tx():
-        work.store.put_links([acknowledged(work, side.side, link, item, result.record)])
-        work.store.end(write_id, work.clock(), "done")
-    values = [change for change in item.update.changes if change.kind is not ChangeKind.RENAME]
-    work.tally.updated[side.side] += bool(item.update.changes)
-    work.tally.conflicts += sum(change.kind is ChangeKind.CONFLICT for change in values)
+    return link
+
+
+def _count(work: Work, side: Side, update: Update) -> None:
+    work.tally.updated[side] += bool(update.changes)
+    work.tally.conflicts += sum(change.kind is ChangeKind.CONFLICT for change in update.changes)
+
+
+def _finish_part(
+    work: Work, side: Side, write_id: int, item: Ready, ignored: Sequence[Change], answer: Record, record: Record
+) -> None:
+    """Refuses the fields that were taken and thrown away (H20), and acknowledges the others: what they hold is ours,
+    and must not look like an edit later on. `answer` is what the write returned, `record` what was read after it."""
+    taken = replace(item.update, changes=tuple(change for change in item.update.changes if change not in ignored))
+    link = _linked(work, item)
+    if side is Side.CRM:
+        # Such a write may still move the deal's time, and that dates no person's edit (SPEC §2).
+        link = own_write(link, answer, [change.index for change in item.update.changes], work.clock())
+    link = with_written(work, side, link, replace(item, update=taken), record)
+    partner = None if record.partner == item.update.partner else item.update.partner
+    rest = replace(item.update, changes=tuple(ignored), partner=partner)
+    refuse(work, side, write_id, rest, Refused(_kept(work, side, ignored)), link=link)
+    _count(work, side, taken)
 
 
 def _ignored(work: Work, side: Side, change: Change, record: Record) -> bool:
     """Whether the server answered yes and still holds the old value (hazard H20)."""
-    if change.index in record.lacks or change.kind is ChangeKind.RENAME:
+    if change.index in record.lacks:
         return False
+    if change.kind is ChangeKind.RENAME:
+        return record.raw[change.index] == change.target_raw  # its meaning is the same in any case
     reading = read_raw(work.ground.codecs[change.index], side, record.raw[change.index], change.new)
     return reading != change.new and record.raw[change.index] == change.target_raw
 
@@ -408,11 +444,10 @@ def returned_raw(codec: Codec, side: Side, change_new: Value, raw: Raw) -> Raw:
     return write_raw(codec, side, change_new)
 
 
-def _holds(codec: Codec, cell: Raw, value: Value) -> bool:
-    """Whether a cell holds `value`, or the form into which the server puts it."""
+def _in_form(codec: Codec, cell: Raw, value: Value) -> bool:
+    """Whether a cell holds a form into which a server may have put `value`."""
     reading = read_raw(codec, Side.TABLE, cell, value)
-    both = isinstance(reading, str) and isinstance(value, str)
-    return reading == value or (both and _normalised(codec, str(value), str(reading)))
+    return isinstance(reading, str) and isinstance(value, str) and _normalised(codec, value, reading)
 
 
 def _normalised(codec: Codec, sent: str, returned: str) -> bool:
@@ -424,6 +459,14 @@ def _normalised(codec: Codec, sent: str, returned: str) -> bool:
 
 def acknowledged(work: Work, side: Side, link: Link, item: Ready, record: Record) -> Link:
     """The link after a write that the server confirmed with `record`."""
+    link = with_written(work, side, link, item, record)
+    if side is Side.CRM:
+        link = own_write(link, record, [change.index for change in item.update.changes], work.clock())
+    return link
+
+
+def with_written(work: Work, side: Side, link: Link, item: Ready, record: Record) -> Link:
+    """The link whose shadow holds what was written, beside it what `record` shows for it."""
     pairs = []
     for change in item.update.changes:
         codec = work.ground.codecs[change.index]
@@ -432,10 +475,7 @@ def acknowledged(work: Work, side: Side, link: Link, item: Ready, record: Record
         held = returned_raw(codec, side, change.new, raw)
         source = item.source.raw[change.index] if item.source is not None else change.source_raw
         pairs.append((change, (held, source) if side is Side.CRM else (source, held)))
-    link = with_agreed(work, link, pairs)
-    if side is Side.CRM:
-        link = own_write(link, record, [change.index for change in item.update.changes], work.clock())
-    return link
+    return with_agreed(work, link, pairs)
 
 
 def own_write(link: Link, record: Record, indexes: Sequence[int], now: float) -> Link:
@@ -454,9 +494,18 @@ def _alike(sentence: str) -> str:
     return re.sub(r"[“\"'].*?[”\"']|\b[A-Za-z]*\d[\w-]*\b", "…", sentence)
 
 
-def refuse(work: Work, side: Side, write_id: int, update: Update, refused: Refused, *, making: bool = False) -> None:
+def refuse(
+    work: Work,
+    side: Side,
+    write_id: int,
+    update: Update,
+    refused: Refused,
+    *,
+    making: bool = False,
+    link: Link | None = None,
+) -> None:
     """Keeps a refusal (SPEC §3.7). A record's own is quarantined; what would hit others alike suspends the column, or
-    making rows."""
+    making rows. `link` is stored with it where a part was taken."""
     named = refused.fields or frozenset(change.index for change in update.changes)
     alike = (side, ("making: " if making else "") + _alike(refused.sentence))
     before = work.refused_alike.get(alike)
@@ -464,6 +513,8 @@ def refuse(work: Work, side: Side, write_id: int, update: Update, refused: Refus
     now = work.clock()
     with work.store.tx():
         work.store.end(write_id, now, "refused", note=refused.sentence)
+        if link is not None:
+            work.store.put_links([link])
         if before is not None and everyone:
             work.store.clear_refused([(before[0], side)])
         if not everyone:
@@ -514,8 +565,10 @@ def row_link(
     values: Mapping[int, tuple[Value, Raw]],
     record: Record,
     differs: Collection[int] = (),
+    shown: Mapping[int, str] | None = None,
 ) -> Link:
-    """The link of a row that now exists; its shadow is what was written, but for fields in which it `differs`."""
+    """The link of a row that now exists; its shadow is what was written, but for fields in which it `differs`. `shown`
+    as in `with_agreed`."""
     agreed = {}
     for index, name in enumerate(work.names):
         if index in differs:
@@ -524,13 +577,13 @@ def row_link(
         value, crm_raw = values.get(index, (None, None))
         raw = record.raw[index]
         if index in values:
-            raw = returned_raw(codec, Side.TABLE, value, raw)
+            raw = raw if shown is not None else returned_raw(codec, Side.TABLE, value, raw)
         elif not codec.is_blank(raw):
             continue  # nothing was written here, so nothing was agreed on
         else:
             blank = codec.from_table(raw, None)  # of a value that is 0: blank and 0 are one (SPEC §1)
             value = None if isinstance(blank, Problem) else blank
-        agreed[name] = Agreed(value, crm_raw, raw, codec.show(value))
+        agreed[name] = Agreed(value, crm_raw, raw, (shown or {}).get(index, codec.show(value)))
     known = work.store.link(deal)
     now = work.clock()
     link = known or Link(deal, record.id, seen=stamp, seen_at=now, foreign=stamp)
@@ -642,17 +695,37 @@ def _settle_create(work: Work, write: Write, found: Sequence[Record] | None) -> 
         with work.store.tx():
             work.store.end(write.id, work.clock(), "not_done" if not found else "taken")
         return True
-    written = {
-        work.names.index(line.field): (line.new, line.source_raw) for line in write.changes if line.field in work.names
-    }
+    written = {work.names.index(line.field): line for line in write.changes if line.field in work.names}
     # Whoever made this row: only what it holds as written is agreed on, the rest is decided by the edit times.
-    values = {
-        index: one for index, one in written.items() if _holds(work.ground.codecs[index], found[0].raw[index], one[0])
-    }
-    differs = written.keys() - values.keys()
-    link = row_link(work, write.deal, write.title, None, values, found[0], differs)
+    holds = _held_as_written(work, write, written, found[0])
+    if holds is None:
+        return False  # it waits until the table tells edit times again
+    values = {index: (line.new, line.source_raw) for index, line in written.items() if index in holds}
+    shown = {index: line.shown_new for index, line in written.items()}
+    link = row_link(work, write.deal, write.title, None, values, found[0], written.keys() - holds, shown)
     acknowledge_rows(work, [(write.id, link)])
     return True
+
+
+def _held_as_written(
+    work: Work, write: Write, written: Mapping[int, ChangeLine], row: Record
+) -> Collection[int] | None:
+    """The fields in which a row holds what was written into it, or the form into which the server put that when the row
+    was made (H49). Another spelling that came later is a person's edit; None while nobody can tell."""
+    codecs = work.ground.codecs
+    same = {index for index, line in written.items() if _as_sent(codecs[index], Side.TABLE, line, row.raw[index])}
+    alike = [i for i, line in written.items() if i not in same and _in_form(codecs[i], row.raw[i], line.new)]
+    made = work.table.made_at(row.id)
+    if not alike or made is None:
+        return {*same, *alike}
+    if made < write.at - work.ground.tie_seconds:
+        return same  # the row was there before: no server put our values into its form
+    # Airtable's times are whole seconds, rounded down.
+    questions = {index: Question(row.id, index, round(made + 1.0, 3)) for index in alike}
+    answers = work.table.edited(list(questions.values()))
+    if answers.keys() != set(questions.values()):
+        return None
+    return same | {index for index, one in questions.items() if answers[one].low <= one.instant}
 
 
 def _settle_update(work: Work, write: Write, found: ReadResult) -> bool:
@@ -676,7 +749,7 @@ def _settle_update(work: Work, write: Write, found: ReadResult) -> bool:
         raw = found.raw[index] if states[line.field] == "done" else write_raw(codec, write.side, line.new)
         change = Change(index, write.side, None, line.new, ChangeKind(line.kind), line.why, None, None)
         pairs.append((change, (raw, line.source_raw) if write.side is Side.CRM else (line.source_raw, raw)))
-    link = with_agreed(work, link, pairs)
+    link = with_agreed(work, link, pairs, {line.field: line.shown_new for line in write.changes})
     edited = _others_changed(work, write, found)  # then the stamp is a person's
     if write.side is Side.CRM and "done" in states.values() and not edited:
         link = own_write(link, found, [change.index for change, _ in pairs], work.clock())
@@ -696,8 +769,7 @@ def _fate(work: Work, write: Write, line: ChangeLine, found: Record) -> str:
     codec = work.ground.codecs[index]
     if index in found.lacks:
         return "taken"
-    reading = read_raw(codec, write.side, found.raw[index], line.new)
-    if reading == line.new:
+    if _as_sent(codec, write.side, line, found.raw[index]):
         return "done"
     if not same_raw(codec, write.side, found.raw[index], line.target_raw, line.old):
         return "taken"
@@ -705,6 +777,13 @@ def _fate(work: Work, write: Write, line: ChangeLine, found: Record) -> str:
         return "not_done"
     edited = _edited_since(work, write, line, found)
     return "undated" if edited is None else "taken" if edited else "not_done"
+
+
+def _as_sent(codec: Codec, side: Side, line: ChangeLine, raw: Raw) -> bool:
+    """Whether a field holds what was written: as it was sent, whatever names say now, or the same value (SPEC §1)."""
+    if side is Side.TABLE and line.sent is not None and unchanged(codec, line.sent, raw):
+        return True
+    return read_raw(codec, side, raw, line.new) == line.new
 
 
 def _others_changed(work: Work, write: Write, found: Record) -> bool:

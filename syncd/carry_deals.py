@@ -142,11 +142,17 @@ def _refuse(work: Work, write_id: int, deal: NewDeal, refused: Refused, *, own: 
 
 
 def _linked(
-    work: Work, row_id: str, title: str, values: Mapping[int, tuple[Value, Raw]], made: MadeDeal, row: Record | None
+    work: Work,
+    row_id: str,
+    title: str,
+    values: Mapping[int, tuple[Value, Raw]],
+    made: MadeDeal,
+    row: Record | None,
+    shown: Mapping[str, str] | None = None,
 ) -> Link:
     """The link of a deal that now exists. Its shadow is what was written, and nothing where nothing was: a later edit
     of either side must look like one (SPEC §3.3). What a person typed into a column of the contact's, and the contact
-    holds otherwise, stays (SPEC §5)."""
+    holds otherwise, stays (SPEC §5). `shown` are the names that the row showed, where that was in an earlier pass."""
     record, agreed = made.record, dict[str, Agreed]()
     edited = False
     for at, field in enumerate(work.ground.fields):
@@ -157,7 +163,8 @@ def _linked(
             table_raw = GAP if field.name in NEVER_BLANK and codec.has_gap(table_raw) else table_raw
             now = write_raw(codec, Side.CRM, value) if lacking else record.raw[at]
             edited = edited or read_raw(codec, Side.CRM, now, value) != value
-            agreed[field.name] = Agreed(value, returned_raw(codec, Side.CRM, value, now), table_raw, codec.show(value))
+            label = (shown or {}).get(field.name, codec.show(value))
+            agreed[field.name] = Agreed(value, returned_raw(codec, Side.CRM, value, now), table_raw, label)
         elif field.direction is Direction.TO_TABLE:
             kept = None if row is None or lacking or at in row.lacks else _kept(work, at, record, row)
             agreed |= {field.name: kept} if kept is not None else {}
@@ -262,7 +269,8 @@ def _adopt(work: Work, write_id: int, asked: Write, made: MadeDeal) -> Link:
     values = {
         work.names.index(line.field): (line.new, line.source_raw) for line in asked.changes if line.field in work.names
     }
-    link = _linked(work, asked.row, asked.title, values, made, row if isinstance(row, Record) else None)
+    shown = {line.field: line.shown_new for line in asked.changes}
+    link = _linked(work, asked.row, asked.title, values, made, row if isinstance(row, Record) else None, shown)
     _acknowledge(work, write_id, link, FOUND)
     return link
 

@@ -103,9 +103,17 @@ def _intents(work: Work, rows: Sequence[NewRow]) -> list[int]:
         for row in rows:
             lines = [
                 ChangeLine(
-                    work.names[index], None, value, "", work.ground.codecs[index].show(value), "new", row.why, None, raw
+                    work.names[index],
+                    None,
+                    value,
+                    "",
+                    work.ground.codecs[index].show(value),
+                    "new",
+                    row.why,
+                    source_raw=raw,
+                    sent=cell,
                 )
-                for index, (value, raw, _) in row.values.items()
+                for index, (value, raw, cell) in row.values.items()
             ]
             ids.append(work.store.intend(work.pass_id, now, Side.TABLE, "create", row.deal, "", row.title, lines))
     return ids

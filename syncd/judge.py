@@ -11,12 +11,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from syncd.decide import Kind, Rules, decide
 from syncd.fields import NEVER_BLANK, Field
 from syncd.model import ABSENT, UNKNOWN, Agreed, Direction, Missing, Observed, Raw, Record, Side, Stamp, Value
 from syncd.sides import Question
-from syncd.values import Codec, OwnerCodec, Problem, Reading, StageCodec, clipped, folded, label_of
+from syncd.values import Codec, Names, OwnerCodec, Problem, Reading, StageCodec, clipped, folded, label_of
 
 WON = {Kind.X_WINS: Side.CRM, Kind.Y_WINS: Side.TABLE}
 COPIED = {Kind.TO_X: Side.CRM, Kind.TO_Y: Side.TABLE, Kind.X_WINS: Side.TABLE, Kind.Y_WINS: Side.CRM}
@@ -121,13 +122,20 @@ def same_raw(codec: Codec, side: Side, now: Raw, planned: Raw, known: Value) -> 
 
 def unchanged(codec: Codec, stored: Raw, now: Raw) -> bool:
     """Whether a cell is as it was when its value was agreed. An option that our own write made was stored by its label,
-    before its id was known; of a stage's two cells maybe only one."""
+    before its id was known; of a stage's two cells maybe only one. It may have been renamed since."""
     if now == stored:
         return True
-    labels = cell_labels(codec, now)
+    labels, met = cell_labels(codec, now), _first_met(codec, now)
     if isinstance(now, list) and isinstance(stored, list) and isinstance(labels, list) and len(now) == len(stored):
-        return all(old in (cell, label) for old, cell, label in zip(stored, now, labels, strict=True))
-    return now is not None and labels == stored
+        return all(old in names for old, *names in zip(stored, now, labels, met, strict=True))
+    return now is not None and stored in (labels, met)
+
+
+def _first_met(codec: Codec, raw: Raw) -> Any:
+    """A cell with what its options were called when first met; both cells of a stage."""
+    if isinstance(codec, StageCodec) and isinstance(raw, list) and len(raw) == 2:
+        return [codec.pipeline_names.met(raw[0]), codec.names.met(raw[1])]
+    return getattr(codec, "names", Names()).met(raw)
 
 
 def option_gone(codec: Codec, stored: Raw, now: Raw) -> bool:

@@ -254,6 +254,9 @@ class TableSide(RecordSide, Protocol):
     def find(self, partners: Sequence[str]) -> dict[str, list[Record]]:
         """Records that carry these partner ids, read now."""
 
+    def made_at(self, id: str) -> float | None:
+        """When a record that was read was made, in seconds of our own clock; None where the side does not say."""
+
     def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
         """Makes at most `write_batch` records, keyed by their partner's id so that none is made twice."""
 

@@ -75,7 +75,8 @@ class StoreFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ChangeLine:
-    """One field of one write, as the history keeps it. `old` and `new` are canonical, `shown_*` for people."""
+    """One field of one write, as the history keeps it. `old` and `new` are canonical, `shown_*` for people; `sent` is
+    what a cell holds if the write arrives, by the names of its time: stages may swap theirs before it is settled."""
 
     field: str
     old: Value
@@ -87,6 +88,7 @@ class ChangeLine:
     target_raw: Raw = None
     source_raw: Raw = None
     target_clock: float | None = None
+    sent: Raw = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,9 @@ class CallCount:
     left: int | None = None
 
 
-def change_line(name: str, change: Change, show_old: str, show_new: str, clock: float | None = None) -> ChangeLine:
+def change_line(
+    name: str, change: Change, show_old: str, show_new: str, clock: float | None = None, sent: Raw = None
+) -> ChangeLine:
     """The history's line for a planned change; `clock` is when the target's field was last edited before it."""
     old = None if isinstance(change.old, Missing) else change.old
     return ChangeLine(
@@ -171,6 +175,7 @@ def change_line(name: str, change: Change, show_old: str, show_new: str, clock: 
         change.target_raw,
         change.source_raw,
         clock,
+        sent,
     )
 
 

@@ -190,10 +190,14 @@ class Names:
 
     first_met: Mapping[str, str] = field(default_factory=dict)
 
+    def met(self, raw: Raw) -> Raw:
+        """What a cell's option was called at first; anything else as it is."""
+        return self.first_met.get(raw, raw) if isinstance(raw, str) else raw
+
     def of(self, raw: Raw, column: Column | None) -> list[str]:
         """The folded labels to look up for a cell: what the person saw, then what the option was called at first."""
         now = folded(label_of(raw, column))
-        first = folded(self.first_met[raw]) if isinstance(raw, str) and raw in self.first_met else now
+        first = folded(self.met(raw)) if isinstance(raw, str) and raw in self.first_met else now
         return [now] if first == now else [now, first]
 
 

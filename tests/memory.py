@@ -540,6 +540,10 @@ class MemoryTable(_MemorySide):
         with self.call("find", list(partners)):
             return {key: [self.record(row) for row, held in self.rows.items() if held.key == key] for key in partners}
 
+    def made_at(self, id: str) -> float | None:
+        """When a row was made."""
+        return self.rows[id].created + self.clock_offset if id in self.rows else None
+
     def write(self, patches: Sequence[Patch]) -> list[WriteResult]:
         """At most ten rows in one PATCH; a refused batch is split, as SPEC §3.7 says."""
         assert 0 < len(patches) <= self.write_batch

@@ -331,6 +331,21 @@ def test_an_unchanged_cell_keeps_its_meaning_whatever_its_label_means_now() -> N
     copied(verdict(STAGE, deal=["p1", "s3"], ground=ground), Side.TABLE, "p1:s3")
 
 
+def test_an_option_that_our_write_made_may_be_renamed_before_its_id_is_known() -> None:
+    """The shadow has the label that was written; meanwhile two stages swapped their names, which is no edit either."""
+    columns = {
+        "pipeline": Column("fp", "Pipeline", "select", options={"o1": "Selling"}),
+        "stage": Column("fs", "Stage", "select", options={"o2": "New"}),
+    }
+    swapped = Vocabulary((renamed(SALES, s1="Qualified", s2="New"), SERVICE))
+    names = {"pipeline": Names({"o1": "Sales"}), "stage": Names({"o2": "New"})}
+    codec = codec_for("stage", columns, swapped, names)
+    ground = replace(GROUND, codecs=(*GROUND.codecs[:STAGE], codec, *GROUND.codecs[STAGE + 1 :]))
+    found = verdict(STAGE, row=["o1", "o2"], ground=ground)
+    assert found.kind is Kind.AGREE
+    copied(found, Side.TABLE, "p1:s1", ChangeKind.RENAME)
+
+
 def test_a_renamed_option_of_the_table_is_no_edit() -> None:
     column = Column("f", "Status", "select", options={"o1": "Hooray", "o2": "lost"})
     codec = codec_for("status", {"status": column}, VOCABULARY, {"status": Names({"o1": "won", "o2": "lost"})})

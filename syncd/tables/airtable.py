@@ -508,6 +508,11 @@ class AirtableSide:
             for question, after in answers.items()
         }
 
+    def made_at(self, id: str) -> float | None:
+        """By the row's createdTime; in whole seconds, rounded down."""
+        at = self._created.get(id)
+        return None if at is None else at + self.clock_offset
+
     def _young(self, question: Question) -> bool | None:
         """Whether the row was made after the question's instant; None where that is not known."""
         at = self._created.get(question.id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +22,7 @@ from tests.simulation.run import simulate
 
 SEEDS_FILE: Final = Path(__file__).with_name("ablations.json")
 README: Final = Path(__file__).with_name("README.md")
+PROPERTY: Final = re.compile(r"P\d+")
 BEGIN, END = "<!-- ablation -->", "<!-- end of ablation -->"
 
 
@@ -40,12 +42,13 @@ def named(name: str) -> Ablation:
 
 
 def first_fall(name: str, seeds: int, start: int = 0) -> Fall:
-    """Runs seeds without one rule until a property falls."""
-    with named(name).applied():
-        for seed in range(start, start + seeds):
+    """Runs seeds without one rule until a property falls that holds with it. That the crippled engine raises, or that
+    the harness does, shows nothing."""
+    for seed in range(start, start + seeds):
+        with named(name).applied():
             outcome = simulate(seed, draw(seed))
-            if outcome.broken:
-                return Fall(name, outcome.broken, seed, outcome.story)
+        if PROPERTY.fullmatch(outcome.broken) and not simulate(seed, draw(seed)).broken:
+            return Fall(name, outcome.broken, seed, outcome.story)
     return Fall(name, "", start + seeds - 1, "")
 
 

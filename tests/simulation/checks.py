@@ -76,7 +76,7 @@ class Checks:
         ghost.changed(side, entry.id, ENGINE)
         for name in entry.changes:
             if name not in ("sync", "id"):
-                self.settle_meaning(side, entry.id, lines[name], before.get(name))
+                self.settle_meaning(side, entry.id, intent.deal, lines[name], before.get(name))
 
     def intent_of(self, entry: LoggedWrite) -> Intent:
         """The newest intent for this record."""
@@ -91,10 +91,10 @@ class Checks:
                 return intent
         raise Broken("P7", f"{entry.id} was written without an intent")
 
-    def settle_meaning(self, side: Side, record: str, line: ChangeLine, before: Held | None) -> None:
+    def settle_meaning(self, side: Side, record: str, deal: str, line: ChangeLine, before: Held | None) -> None:
         """What the engine wrote means what the engine meant, also where a stage was renamed since it read the names."""
         ghost = self.ghost
-        ghost.effects[side, record, line.field] = Effect(ghost.tick, ghost.crm.clock.now, line.new)
+        ghost.effects[side, record, line.field] = Effect(ghost.tick, ghost.crm.clock.now, line.new, deal)
         ghost.note(side, record, line.field, line.new)
         held = ghost.held[side][record]
         now = held[line.field]
@@ -173,12 +173,21 @@ class Checks:
             raise Broken("P1", f"{story}, read {age:.1f} s ago")
         held = sight.held[line.field]
         meant = {held.value} if not isinstance(held.value, Problem) else set()
-        if side is Side.CRM and line.field in ("stage", "status", "owner"):
+        chosen = side is Side.CRM and line.field in ("stage", "status", "owner")
+        if chosen and not self.written_for(intent.deal, intent.row, line.field, held):
             meant |= self.readings(intent.deal, line.field, held.raw)
         if held.value == self.form(side.other, line.field, line.new):
             return  # what was agreed on, in the form into which this server puts it (H49)
         if line.new not in meant:
             raise Broken("P1", f"{story}, but {source} held {held.value!r} when it was read")
+
+    def written_for(self, deal: str, row: str, name: str, held: Held) -> bool:
+        """Whether a cell holds what the engine wrote into it for this deal, which has one meaning whatever names say
+        later (SPEC §1). A row that came back from the bin, or a shadow that was forgotten, is read anew."""
+        ghost = self.ghost
+        effect = ghost.effects.get((Side.TABLE, row, name))
+        known = name in ghost.shadow.get(deal, {}) and not ghost.restored and (Side.TABLE, row) not in ghost.gone
+        return known and held.by == ENGINE and effect is not None and effect.deal == deal
 
     def readings(self, deal: str, name: str, cell: Raw) -> set[Value]:
         """What a cell can mean now, or by the names that the engine has read: a stage in the pipeline that was agreed
@@ -239,7 +248,11 @@ class Checks:
             # Values decide what changed (SPEC §2): one that was typed away and back again between two looks is as it
             # was. Typed again after our own write it is a person's later edit (§3.3).
             ours = ghost.effects.get((side, record, line.field))
-            if ours is None or before.value in (ours.value, self.form(side, line.field, ours.value)):
+            if (
+                ours is None
+                or ours.deal != intent.deal
+                or before.value in (ours.value, self.form(side, line.field, ours.value))
+            ):
                 return
             if not ghost.agreed_at[intent.deal, line.field] < ours.tick < before.tick or self.kept_old(side, intent):
                 return
@@ -350,7 +363,9 @@ class Checks:
         made = [deal for deal in ghost.new_deals.get(row, []) if ghost.alive(Side.CRM, deal)]
         links = {deal: ghost.store.link(deal) for deal in made}
         before = [
-            deal for deal, link in links.items() if link is None or link.row == row
+            deal
+            for deal, link in links.items()
+            if (link is None and not self.renamed(deal, row)) or (link is not None and link.row == row)
         ]  # else another row has it now
         if before and not ghost.restored:
             raise Broken("P7", f"{row} became the deal {before[-1]}, and {entry.id} as well")
@@ -373,6 +388,17 @@ class Checks:
         for name, (_, raw) in entry.changes.items():
             ghost.note(Side.CRM, entry.id, name, ghost.codec(name).from_crm(raw))  # a server may tidy it (H49)
         ghost.changed(Side.CRM, entry.id, ENGINE)
+
+    def renamed(self, deal: str, row: str) -> bool:
+        """LIMITS: a deal whose making had no answer, and which somebody renamed or moved before it was found, is hidden
+        from the search by pipeline and name."""
+        held = self.ghost.held[Side.CRM][deal]
+        lines = [line for one in self.ghost.store.intents if one.row == row for line in one.lines]
+        asked = {(line.new or "").partition(":")[0] for line in lines if line.field == "stage"}
+        moved = held["stage"].by == PERSON and str(held["stage"].value).partition(":")[0] not in asked
+        found = held["name"].by == PERSON or moved
+        self.marks["new deal renamed before it was found"] += found
+        return found
 
     def record_deleted(self, entry: LoggedWrite, intent: Intent, before: Mapping[str, Held]) -> None:
         """P8, and P2: what is deleted holds nothing that somebody typed since both sides agreed."""
@@ -415,12 +441,21 @@ class Checks:
         old, new = entry.changes[line.field]
         if self.ghost.raw(entry.side, entry.id, line.field) == old != new:
             return  # taken and thrown away
-        now, key = self.ghost.crm.clock.now, (intent.deal, line.field)
-        since = max(now - OSCILLATION_SECONDS, self.ghost.resumed.get(intent.deal, 0.0))
-        kept = [(at, value) for at, value in self.to_and_fro.get(key, []) if at > since]
-        self.to_and_fro[key] = kept = [*kept, (now, line.new)]
-        if returns([value for _, value in kept]) > OSCILLATIONS + 2:  # writes without an answer are not counted
+        if self.set_to_and_fro(intent.deal, line.field, line.new, self.ghost.crm.clock.now):
+            kept = self.to_and_fro[intent.deal, line.field]
             raise Broken("P3", f"{intent.deal}: {line.field} was set to and fro, {kept}")
+
+    def set_to_and_fro(self, deal: str, name: str, value: Value, now: float) -> bool:
+        """Whether this write returns to the value before last once too often, as far as the engine can know."""
+        since = max(now - OSCILLATION_SECONDS, self.ghost.resumed.get(deal, 0.0))
+        before = self.to_and_fro.get((deal, name), [])
+        kept = [(at, one) for at, one in before if at > since and not self.forgotten(at)]
+        self.to_and_fro[deal, name] = kept = [*kept, (now, value)]
+        return returns([one for _, one in kept]) > OSCILLATIONS + 2  # writes without an answer are not counted
+
+    def forgotten(self, at: float) -> bool:
+        """SPEC §4: an old database was put back, and what was written at this time is in none of its histories."""
+        return self.ghost.copied_at <= at <= self.ghost.restored_at
 
     def not_half_typed(self, side: Side, intent: Intent, line: ChangeLine) -> None:
         """SPEC §4: a text or number cell that was edited a moment ago waits."""
@@ -456,6 +491,7 @@ class Checks:
         """P6: the shadow moves by acknowledgement or agreement only, the stamps only forward."""
         ghost = self.ghost
         if ghost.store.anew:
+            self.thrown_away.clear()  # what was refused is forgotten with an old database (SPEC §4)
             for known in (ghost.shadow, ghost.seen, ghost.states, ghost.agreed_at):
                 known.clear()
             ghost.store.anew = False
@@ -511,6 +547,7 @@ class Checks:
             cell: Raw = ghost.cell(row, name) if ghost.alive(Side.TABLE, row) else None
             if first and side is Side.TABLE and self.direction(name) is Direction.TO_TABLE:
                 continue  # SPEC §5: what a person typed into such a column of a new row stays
+            seen = self.seen_cell(row, name)  # somebody may have typed since
             gap = cell is not None and ghost.codec(name).has_gap(cell)
             new = deal in ghost.new_deals.get(row, ())  # somebody may fill it meanwhile: then that is an edit
             if side is Side.TABLE and row not in ghost.made and name in NEVER_BLANK and (gap or (new and first)):
@@ -521,7 +558,7 @@ class Checks:
             blank = cell in (None, [None, None])
             if value in empty and (first or blank) and not self.named_in_create(deal, name):
                 return  # nothing was written into this cell of a new row
-            if name == "stage" and cell is not None and ghost.codec(name).from_table(cell, value) == value:
+            if name == "stage" and any(ghost.codec(name).from_table(one, value) == value for one in (cell, seen)):
                 self.marks["stage of the same name in another pipeline"] += 1
                 return  # SPEC §3.8: without a Pipeline cell a stage is looked up in the deal's own pipeline
             if side is Side.TABLE and cell is not None and value in self.readings(deal, name, cell):
@@ -530,7 +567,32 @@ class Checks:
                 return  # SPEC §5: what a deleted row makes of its deal
             if first and side is Side.TABLE and not ghost.alive(Side.TABLE, row):
                 return
+            if first and side is Side.TABLE and self.another_row(row, name, value):
+                continue
             raise Broken("P6", f"{deal}: the shadow of {name} became {value!r}, which {record} never held")
+
+    def another_row(self, row: str, name: str, value: Value) -> bool:
+        """LIMITS: a row made for a deal while the making of its row has no answer, a copy for instance, is taken for
+        that one, with the form into which a server puts things (H49); likewise what is typed within two seconds."""
+        ghost = self.ghost
+        held = ghost.held[Side.TABLE].get(row, {})
+        if name not in held or isinstance(held[name].value, Problem):
+            return False
+        whole = held[name].tick == min(one.tick for one in held.values())
+        if whole and held[name].value == self.form(Side.TABLE, name, value):
+            self.marks["copy taken for a new row"] += 1
+            return True
+        young = held[name].at - ghost.table.rows[row].created - ghost.table.true_offset <= 2.0
+        if young and folded(str(held[name].value)) == folded(value or ""):
+            self.marks["other spelling within two seconds"] += 1
+            return True
+        return False
+
+    def seen_cell(self, row: str, name: str) -> Raw:
+        """What a cell held when the engine last looked at its row."""
+        sights = (self.ghost.swept.get((Side.TABLE, row)), self.ghost.sights.get((Side.TABLE, row)))
+        last = max((one for one in sights if one is not None), key=lambda one: one.tick, default=None)
+        return last.held[name].raw if last is not None and last.held is not None and name in last.held else None
 
     def named_in_create(self, deal: str, name: str) -> bool:
         """Whether the row's making wrote this field."""

@@ -7,6 +7,7 @@ not change it (SPEC §1).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -59,11 +60,12 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """The engine's last write of a field that took effect."""
+    """The engine's last write of a field that took effect, and for which deal: a row may be given to another one."""
 
     tick: int
     at: float
     value: Value
+    deal: str
 
 
 @dataclass(slots=True)
@@ -99,6 +101,8 @@ class Ghost:
     respelled: set[tuple[Side, str, str]] = field(default_factory=set)  # typed once more, with the same meaning
     resumed: dict[str, float] = field(default_factory=dict)  # deal -> when a person let it go on
     restored: bool = False  # an old database was put back
+    copied_at: float = math.inf  # when it was copied, and when it was put back last:
+    restored_at: float = -math.inf  # of what was written between the two nothing is known any more
     approved: set[tuple[Side, str, str, Value, Value]] = field(default_factory=set)  # (side, field, deal, old, new)
     total: int = 0  # links, as the guards counted them last
     vocabulary_read: Vocabulary = field(default_factory=Vocabulary)  # as the engine knows it

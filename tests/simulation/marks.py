@@ -174,10 +174,10 @@ def rechecked(simulation: Simulation, real: Callable[..., Any]) -> Callable[...,
 def adopted(simulation: Simulation, real: Callable[..., Any]) -> Callable[..., Any]:
     """Whether the second look finds the value there already."""
 
-    def with_agreed(work: Any, link: Any, changes: Any) -> Any:
+    def with_agreed(work: Any, link: Any, changes: Any, *shown: Any) -> Any:
         if simulation.looking:
             simulation.marks["second look: adopted"] += 1
-        return real(work, link, changes)
+        return real(work, link, changes, *shown)
 
     return with_agreed
 

@@ -9,7 +9,7 @@ from collections import Counter
 
 from syncd.fields import NEVER_BLANK
 from syncd.model import Direction, LinkState, Side, Value
-from syncd.values import Problem, folded, label_of
+from syncd.values import Problem, folded, label_of, text
 from tests.simulation.checks import shows
 from tests.simulation.ghost import ENGINE, PERSON, Broken, Ghost, Held
 from tests.simulation.sides import tidied
@@ -54,7 +54,7 @@ class Rest:
         """A row without an id has become a deal, is blank, or says what it lacks (SPEC §5)."""
         linked = {link.row for link in self.ghost.store.links().values()}
         for row, held in self.ghost.table.rows.items():
-            filled = any(cell not in (None, "") for cell in held.cells.values())
+            filled = any(text(cell) is not None for cell in held.cells.values())  # white space is blank (SPEC §1)
             if held.key or row in linked or not filled:
                 continue
             if not self.told(row):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ class Outcome:
     log: list[str] = field(default_factory=list)
     marks: Counter[str] = field(default_factory=Counter)
     digest: str = ""
+    check: str = ""  # which check fell: a shorter story must tell of the same one
 
 
 class Simulation:
@@ -71,6 +73,7 @@ class Simulation:
                 self.convergence()
         except Broken as broken:
             self.outcome.broken, self.outcome.story = broken.name, str(broken)
+            self.outcome.check = traceback.extract_tb(broken.__traceback__)[-1].line or ""
         except Crash:
             raise
         except Exception as error:

@@ -10,7 +10,7 @@ from tests.simulation.schedule import Event
 
 def shrink(outcome: Outcome, run: Callable[[Sequence[Event]], Outcome] | None = None) -> Outcome:
     """The outcome of the shortest history found in which the same property falls."""
-    seed, knobs, broken = outcome.seed, outcome.knobs, outcome.broken
+    seed, knobs = outcome.seed, outcome.knobs
 
     def replay(events: Sequence[Event]) -> Outcome:
         done = simulate(seed, knobs, events)
@@ -19,7 +19,7 @@ def shrink(outcome: Outcome, run: Callable[[Sequence[Event]], Outcome] | None = 
 
     again = run or replay
     best = again(outcome.events)
-    if best.broken != broken:
+    if not _same(best, outcome):
         return outcome  # it cannot be replayed from its events alone; the seed itself still tells it
     size = max(1, len(best.events) // 2)
     while best.events:
@@ -41,7 +41,12 @@ def _without_a_part(best: Outcome, size: int, run: Callable[[Sequence[Event]], O
         if len(kept) == len(best.events):
             continue
         found = run(kept)
-        if found.broken == best.broken:
+        if _same(found, best):
             found.events = list(kept)
             return found
     return None
+
+
+def _same(one: Outcome, other: Outcome) -> bool:
+    """Whether the same check of the same property fell."""
+    return (one.broken, one.check) == (other.broken, other.check)

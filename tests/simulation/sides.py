@@ -257,7 +257,10 @@ class SimTable(MemoryTable):
         yield
         if row is not None:
             for column, cell in row.cells.items():
-                if before.get(column) == cell and column in edited:
+                if before.get(column) != cell:
+                    continue
+                row.edited.pop(column, None)  # a copy's cells were never edited: its row's age counts for them
+                if column in edited:
                     row.edited[column] = edited[column]
 
     def sweep(self) -> Iterator[Record]:

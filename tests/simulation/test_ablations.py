@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.simulation import ablate
 from tests.simulation.ablate import first_fall, known_seeds, named
-from tests.simulation.ablations import ABLATIONS
+from tests.simulation.ablations import ABLATIONS, Ablation
+from tests.simulation.knobs import Knobs
+from tests.simulation.run import Outcome
 
 LOOKED_ON = 400  # seeds to look at where the engine has changed since `make ablation` found the seed
 
@@ -26,3 +29,18 @@ def test_without_this_rule_a_property_falls(name: str) -> None:
         return
     found = first_fall(name, LOOKED_ON)
     assert found.broken, f"{named(name).rule}: nothing falls without it any more; run `make ablation`"
+
+
+def test_only_a_property_that_holds_with_the_rule_falls_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Engine:
+        rule = True
+
+    def simulated(seed: int, _knobs: Knobs) -> Outcome:
+        broken = {0: "" if Engine.rule else "error", 1: "P4", 2: "" if Engine.rule else "P2"}
+        return Outcome(seed, Knobs(), broken[seed], "the story")
+
+    made_up = Ablation("made up", "a rule", lambda: [(Engine, "rule", False)])
+    monkeypatch.setattr(ablate, "simulate", simulated)
+    monkeypatch.setattr(ablate, "named", lambda _name: made_up)
+    assert (first_fall("made up", 3).broken, first_fall("made up", 3).seed) == ("P2", 2)
+    assert first_fall("made up", 2).broken == ""

@@ -95,6 +95,7 @@ class SimWorld(World):
     def keep_copy(self) -> None:
         """Somebody copies the database file."""
         self.old_database = copy_of(self.database)
+        self.ghost.copied_at = self.clock.now
 
     def put_copy_back(self) -> None:
         """Somebody puts the copy back while the program is not running."""
@@ -102,7 +103,7 @@ class SimWorld(World):
             self.sim_store.close()
             self.database = copy_of(self.old_database)
             self.restart()
-            self.ghost.restored = True
+            self.ghost.restored, self.ghost.restored_at = True, self.clock.now
 
     def made(self, deal: str, **values: Raw) -> None:
         """A deal that is there from the start."""
