@@ -501,6 +501,10 @@ class Http:
                 raise failure
             self.pause(pause)
 
+    def now(self) -> float:
+        """Our own clock, in seconds since 1970."""
+        return self._clock()
+
     def pause(self, seconds: float) -> None:
         """Sleeps; raises `Stopped` when the process shall end."""
         _go_on(self._stop)

@@ -39,8 +39,9 @@ from syncd.guards import (
     unapproved,
     without,
 )
+from syncd.incremental import OPENED_SECONDS, Changes, Memory, changes_of
 from syncd.judge import ChangeKind, Ground
-from syncd.model import Direction, Record, Side, Stamp, packed_shadow
+from syncd.model import Direction, Link, Record, Side, Stamp, packed_shadow
 from syncd.plan import Finding, Needs, Plan, Trouble, View, make_plan
 from syncd.policy import Limits, Policy
 from syncd.sides import CrmSide, Misconfigured, Question, ReadResult, SideDown, TableSchema, TableSide, Vocabulary
@@ -74,6 +75,7 @@ class Pair:
     quiet_seconds: float = 0.0  # how long a typed cell must rest; only the daemon waits (SPEC §4)
     parallel: bool = False  # whether both sides may be swept at once, in two threads; the simulation has one
     new_deals: bool = True  # whether a row without an id becomes a deal (SPEC §5)
+    memory: Memory | None = None  # of a process that goes on; without it every pass is a full one
 
 
 @dataclass(slots=True)
@@ -81,7 +83,8 @@ class Look:
     """What was observed, and the plan that follows from it.
 
     `held` are the parts of the plan that wait for a person, `found` all parts that could (`guards.planned_sets`);
-    `frozen` is what was found to be set back and forth just now. An `empty` side stops everything.
+    `frozen` is what was found to be set back and forth just now. An `empty` side stops everything. `changes` are the
+    records that an incremental pass looked at; None where it was a full one.
     """
 
     plan: Plan
@@ -93,6 +96,7 @@ class Look:
     found: list[HeldSet] = field(default_factory=list)
     frozen: Mapping[tuple[str, str], str] = field(default_factory=dict)
     empty: bool = False
+    changes: Changes | None = None
 
 
 @dataclass(slots=True)
@@ -116,6 +120,7 @@ class PassResult:
     error: str = ""
     misconfigured: bool = False
     stopped: bool = False
+    full: bool = True
 
     @property
     def needs_person(self) -> int:
@@ -434,13 +439,19 @@ def look(pair: Pair, opened: Opened, *, busy: frozenset[str] = frozenset()) -> L
 
 def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
     crm, table = sweep_both(pair)
+    anew = bool(opened.held) or not generation.is_current(pair.store)  # then no link counts, and nothing said before
+    return guarded(pair, opened, view_of(pair, opened, {} if anew else pair.store.links(), crm, table, busy, anew=anew))
+
+
+def view_of(pair: Pair, opened: Opened, links: Mapping[str, Link], crm: Mapping[str, Record],
+            table: Mapping[str, Record], busy: frozenset[str], *, anew: bool = False) -> View:  # fmt: skip
+    """What a plan is made from: what was observed, and what the store knows beside it."""
     store, now = pair.store, pair.clock()
-    anew = bool(opened.held) or not generation.is_current(store)  # then no link counts, and nothing said before
     labels, answers = label_text(opened.vocabulary, opened.schema), store.held()
     offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}
-    view = View(
+    return View(
         replace(opened.ground, offsets=offsets, clocks={}, unlisted=frozenset(store.fact("unlisted") or ())),
-        {} if anew else store.links(),
+        links,
         crm,
         table,
         {Side.CRM: {}, Side.TABLE: {}},
@@ -460,7 +471,63 @@ def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
         matched=answered_pairs(record.set for record in answers if record.state == "approved"),
         unmatched=answered_pairs(record.set for record in answers if record.state == "refused"),
     )
-    return guarded(pair, opened, view)
+
+
+def look_at_changes(pair: Pair, opened: Opened, memory: Memory, busy: frozenset[str]) -> Look | None:
+    """Looks at what was edited since the last pass, and at what waits for nobody's edit; None where everything has to
+    be looked at."""
+    store, names, now = pair.store, [f.name for f in opened.ground.fields], pair.clock()
+    pair.progress(f"asking {pair.crm.label} and {pair.table.label} what changed", 0, 0)
+    deals = pair.crm.changed(memory.since(Side.CRM, now))
+    rows = pair.table.changed(memory.since(Side.TABLE, now)) if deals is not None else None
+    if deals is None or rows is None:
+        return None
+    changes = changes_of(deals, rows, store, memory, names, now)
+    memory.note_late({deal.id: deal for deal in deals}, changes.links, pair.crm.clock_offset, now)
+    if label_text(opened.vocabulary, opened.schema) != store.fact("labels"):
+        changes.doubts.add("names have changed")
+    _look_up(pair, changes, busy)
+    if memory.needs_full(changes.doubts, now):
+        return None
+    seen = _guarded_changes(
+        pair, opened, view_of(pair, opened, changes.links, changes.deals, changes.rows, busy), changes
+    )
+    return None if memory.needs_full(changes.doubts, now) else seen
+
+
+def _look_up(pair: Pair, changes: Changes, busy: frozenset[str]) -> None:
+    """Reads the records that have no link and wait, and looks for rows of deals that seem to have none: one that is
+    there was given its key by a person."""
+    deals = pair.crm.read(sorted(changes.unknown_deals)) if changes.unknown_deals else {}
+    changes.deals |= {id: record for id, record in deals.items() if isinstance(record, Record)}
+    loose = pair.table.read(sorted(changes.unknown_rows)) if changes.unknown_rows else {}
+    changes.rows |= {id: record for id, record in loose.items() if isinstance(record, Record)}
+    fresh = [deal.id for deal in changes.deals.values() if deal.id not in changes.links and not deal.outside]
+    fresh = [deal for deal in fresh if deal not in busy]
+    for deal, rows in (pair.table.find(fresh) if fresh else {}).items():
+        if rows:
+            changes.doubts.add(f"row {rows[0].id} carries {deal}")
+            del changes.deals[deal]
+            for row in rows:
+                changes.rows.pop(row.id, None)
+
+
+def _guarded_changes(pair: Pair, opened: Opened, view: View, changes: Changes) -> Look:
+    """As `guarded`, for a part of the records. What would be held is left to a full pass, which counts everything."""
+    view, plan = planned(pair, opened, view, changes.doubts)
+    deals = {update.deal for update in plan.updates}
+    written = pair.store.written_values(deals, view.now - OSCILLATION_SECONDS)
+    fresh = oscillations(plan, view.ground, written)
+    if fresh:
+        view = replace(view, frozen={**view.frozen, **fresh})
+        plan = make_plan(view)
+    waiting = {record.set.key for record in pair.store.held() if record.state == "held"}
+    found = planned_sets(plan, view.ground)
+    held = held_sets(found, view.ground, pair.store.count_links(), pair.limits, ())
+    held += [one for one in found if one.key in waiting and one not in held]
+    held += match_sets(plan)
+    changes.doubts |= {f"{one.kind.value} {one.field} {one.side.value}" for one in held}
+    return Look(plan, view, opened.vocabulary, opened.schema, opened.gone, held, found, fresh, changes=changes)
 
 
 def guarded(pair: Pair, opened: Opened, view: View) -> Look:
@@ -488,11 +555,15 @@ def still_unlinked(approved: HeldSet, view: View) -> bool:
     return approved.kind is GuardKind.MATCHES and any(one.new not in view.links for one in approved.members)
 
 
-def planned(pair: Pair, opened: Opened, view: View) -> tuple[View, Plan]:
-    """Plans, asks what the plan needs to know, and plans again until nothing is left to ask."""
+def planned(pair: Pair, opened: Opened, view: View, doubts: set[str] | None = None) -> tuple[View, Plan]:
+    """Plans, asks what the plan needs to know, and plans again until nothing is left to ask. Where `doubts` are
+    collected, names are not read again: those of all records are to be looked at then."""
     plan = make_plan(view)
     named_again = False
     for _ in range(QUESTION_ROUNDS):
+        if plan.needs.vocabulary and doubts is not None:
+            doubts.add("a name is not listed")
+            named_again = True
         needs = _still_needed(plan.needs, view, named_again)
         if not needs:
             break
@@ -555,6 +626,8 @@ def run_pass(pair: Pair) -> PassResult:
         result.error = str(error)
     except Stopped:
         result.stopped = True
+    if pair.memory is not None and (result.error or result.stopped):
+        pair.memory.opened = None  # it may have been the columns' or the names' fault: they are read anew
     result.seconds = time.monotonic() - began
     result.calls = {Side.CRM: pair.crm.calls - calls[0], Side.TABLE: pair.table.calls - calls[1]}
     try:
@@ -574,12 +647,17 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
     if not generation.is_current(pair.store):
         result.notes += [RESTORED] if pair.store.start_anew(RESTORED, pair.clock()) else []
         generation.advance(pair.store)
-    opened = open_pair(pair, keep=True)
+    began, memory = pair.clock(), pair.memory
+    opened = _still_open(pair, began) or open_pair(pair, keep=True)
     if opened.held:
         result.held, result.findings = opened.held, held_findings(opened.held)
         approvals = [record for record in pair.store.held() if record.state != "held"]
         pair.store.keep_held(opened.held, approvals, pair.clock())
+        if memory is not None:
+            memory.full_at = None
         return
+    if memory is not None and memory.opened is not opened:
+        memory.opened, memory.opened_at = opened, began
     sides = {Side.CRM: pair.crm, Side.TABLE: pair.table}
     offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}
     work = Work(
@@ -597,13 +675,19 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
         generation.advance(pair.store)
     busy = frozenset(write.deal for write in settle(work))
     settle_new_deals(work, pair.read_lag_seconds)
-    seen = look(pair, opened, busy=busy)
+    seen = _look(pair, opened, began, busy)
+    opened = memory.opened if memory is not None else opened
     work.ground = seen.view.ground
-    result.computed_columns, result.gone_columns, result.held = opened.computed, seen.gone_columns, seen.held
-    result.findings = [*seen.plan.findings, *held_findings(seen.held)]
+    result.computed_columns, result.gone_columns = opened.computed, seen.gone_columns
+    if seen.changes is None:
+        result.held = seen.held
+        remember_held(pair, seen)
+    else:
+        result.held = [record.set for record in pair.store.held() if record.state == "held"]
+        pair.store.put_frozen(seen.frozen, pair.clock())
+    result.findings = [*seen.plan.findings, *held_findings(seen.held if seen.changes is None else [])]
     result.rows_without_id = seen.plan.rows_without_id
     result.matches = len({match.row for match in seen.plan.matches})
-    remember_held(pair, seen)
     if not seen.empty:
         if not moved and seen.plan.changes_anything():
             generation.advance(pair.store)
@@ -611,10 +695,64 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
         carry_out(pair, work, seen)
     if moved:
         generation.advance(pair.store)
+    if memory is not None:
+        _remember_pass(pair, memory, seen, began, pass_id, result)
     plan = seen.plan
-    known = plan.links or plan.new_rows or plan.new_deals or plan.forget or plan.deletions
+    known = plan.links or plan.new_rows or plan.new_deals or plan.forget or plan.deletions or seen.changes is not None
     result.links = pair.store.count_links() if known else len(seen.view.links)
     result.linked = linked(pair, result)
+
+
+def _still_open(pair: Pair, now: float) -> Opened | None:
+    """What the last look at columns and names has shown, where this pass may do without another one."""
+    memory = pair.memory
+    if memory is None or memory.opened is None or not 0 <= now - memory.opened_at < OPENED_SECONDS:
+        return None
+    quick = memory.may_look_at_changes(now) and memory.answers == _answers(pair)
+    opened: Opened = memory.opened
+    return opened if quick else None
+
+
+def _answers(pair: Pair) -> frozenset[str]:
+    """What people have answered so far: where that changes, everything is looked at again."""
+    answers = {f"{record.state} {record.digest}" for record in pair.store.held()}
+    return frozenset(answers | {f"frozen {deal} {name}" for deal, name in pair.store.frozen()})
+
+
+def _look(pair: Pair, opened: Opened, now: float, busy: frozenset[str]) -> Look:
+    """An incremental look where one is enough, else a full one."""
+    memory = pair.memory
+    if memory is not None and memory.may_look_at_changes(now) and memory.answers == _answers(pair):
+        seen = look_at_changes(pair, opened, memory, busy)
+        if seen is not None:
+            return seen
+        if memory.opened_at != now:
+            memory.opened, memory.opened_at = open_pair(pair, keep=True), now
+    return look(pair, memory.opened if memory is not None else opened, busy=busy)
+
+
+def _remember_pass(pair: Pair, memory: Memory, seen: Look, began: float, pass_id: int, result: PassResult) -> None:
+    """Keeps what the next pass builds on: where this one began, what waits, and what it could not write."""
+    changes = seen.changes
+    if seen.empty:
+        memory.full_at = None  # as long as that is so, everything is looked at
+        return
+    plan = without(seen.plan, seen.held, seen.view.ground)
+    written = pair.store.written_in(pass_id)
+    planned_writes = {(one.target, one.deal) for one in plan.updates} | {(one.side, one.deal) for one in plan.deletions}
+    planned_writes |= {(Side.TABLE, one.deal) for one in plan.new_rows}
+    memory.again = frozenset(deal for side, deal in planned_writes if (side, deal) not in written)
+    memory.again_rows = frozenset(one.row for one in plan.new_deals if (Side.CRM, one.row) not in written)
+    memory.answers = _answers(pair)
+    if changes is None:
+        memory.completed(began, result.findings, None)
+        memory.matches = result.matches
+        return
+    memory.completed(began, result.findings, changes.touched)
+    result.full = False
+    result.findings = memory.waiting()
+    result.matches = memory.matches
+    result.rows_without_id = memory.matches + len({one.row for one in result.findings if not one.deal and one.row})
 
 
 def linked(pair: Pair, result: PassResult) -> frozenset[str]:
@@ -685,10 +823,13 @@ def remember(pair: Pair, seen: Look) -> None:
     if seen.view.renamed and store.fact("labels"):
         # Until every row was looked at, cells may show old names or new ones: names that go back are new ones, too.
         store.set_fact("labels", {})
-    if plan.unread or store.fact("unread"):
-        store.set_fact("unread", plan.unread)
-    if plan.unlisted or store.fact("unlisted"):
-        store.set_fact("unlisted", sorted(plan.unlisted))
+    part = seen.changes.touched if seen.changes is not None else None  # what else was known still holds
+    unread, unlisted = store.fact("unread") or {}, store.fact("unlisted") or []
+    if plan.unread or unread:
+        others = {} if part is None else {id: count for id, count in unread.items() if id not in part}
+        store.set_fact("unread", {**others, **plan.unread})
+    if plan.unlisted or unlisted:
+        store.set_fact("unlisted", sorted(plan.unlisted.union(unlisted if part is not None else ())))
     kept = {(f.deal or f.row, side) for f in plan.findings if f.trouble.value == "refused" for side in Side}
     tried = (
         {(update.deal, update.target) for update in plan.updates}
@@ -696,7 +837,11 @@ def remember(pair: Pair, seen: Look) -> None:
         | {(deal.row, Side.CRM) for deal in plan.new_deals}
         | {(one.deal, one.side) for one in plan.deletions}
     )
-    over = [(r.deal, r.side) for r in store.refused() if (r.deal, r.side) not in kept | tried]
+    over = [
+        (r.deal, r.side)
+        for r in store.refused()
+        if (r.deal, r.side) not in kept | tried and (part is None or r.deal in part)
+    ]
     if not (plan.links or plan.forget or plan.absent_keys or over):
         return
     with store.tx():

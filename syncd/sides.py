@@ -201,6 +201,11 @@ class RecordSide(Protocol):
     def sweep(self) -> Iterator[Record]:
         """Every record in scope. Ends normally only at the end marker; raises `SideDown` otherwise (SPEC §3.6)."""
 
+    def changed(self, since: float) -> list[Record] | None:
+        """Records that were made or edited after `since` (seconds of our own clock), in scope or not; some may be late
+        or missing. None where this server cannot be asked so, or did not tell all: then only a sweep helps. Raises
+        `SideDown`."""
+
     def read(self, ids: Sequence[str], *, needed: Collection[int] | None = None) -> dict[str, ReadResult]:
         """Each record by its id, as it is now. Every id has an entry.
 

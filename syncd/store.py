@@ -31,6 +31,7 @@ FILE_NAME: Final = "syncd.db"
 SCHEMA_VERSION: Final = 1
 BUSY_TIMEOUT_MILLISECONDS: Final = 10_000
 RESUMED_KEPT_SECONDS: Final = 2 * 3600.0
+IDS_A_QUERY: Final = 500
 _write_lock = threading.RLock()  # one writer a process: SQLite would make the others wait far longer (stack.md §3)
 
 migrations = Migrations("syncd")
@@ -294,6 +295,17 @@ class Store:
         )
         return _link(rows[0], PackedShadow(*rows[0][10:])) if rows else None
 
+    def links_of(self, deals: Collection[str], rows: Collection[str]) -> dict[str, Link]:
+        """The links of these deals and of these rows, by deal."""
+        found = {}
+        for column, ids in (("deal", sorted(deals)), ("row_id", sorted(rows))):
+            for start in range(0, len(ids), IDS_A_QUERY):
+                some = ids[start : start + IDS_A_QUERY]
+                marks = ", ".join("?" * len(some))
+                sql = f"SELECT {_LINK}, crm_raw, table_raw, agreed FROM links WHERE pair = ? AND {column} IN ({marks})"  # noqa: S608
+                found.update({row[0]: _link(row, PackedShadow(*row[10:])) for row in self._rows(sql, self.pair, *some)})
+        return found
+
     def shadow(self, deal: str) -> PackedShadow:
         """The shadow of one link; an empty one where there is no such link."""
         rows = self._rows("SELECT crm_raw, table_raw, agreed FROM links WHERE pair = ? AND deal = ?", self.pair, deal)
@@ -402,6 +414,11 @@ class Store:
     def open_writes(self) -> list[Write]:
         """Intents without an end: their answers were lost, or the program was killed."""
         return self._writes("pair = ? AND state = 'open' ORDER BY id", self.pair)
+
+    def written_in(self, pass_id: int) -> set[tuple[Side, str]]:
+        """(side, id) of what this pass wrote there and is known to have arrived, by the deal's id and by the row's."""
+        sql = "SELECT side, deal, row_id FROM writes WHERE pair = ? AND pass_id = ? AND state IN ('done', 'taken')"
+        return {(Side(side), id) for side, *ids in self._rows(sql, self.pair, pass_id) for id in ids if id}
 
     def history(self, *, deal: str | None = None, limit: int = 100) -> list[Write]:
         """The newest writes first; `deal` is a deal's or a row's id, or a part of a name."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from syncd.fields import DEFAULT_COLUMNS, Field
+from syncd.incremental import Memory
 from syncd.model import ABSENT, Direction, Missing, Raw, Record, Side, Stamp
 from syncd.policy import Limits, Policy
 from syncd.reconcile import Pair, PassResult, run_pass
@@ -210,6 +211,7 @@ class MemoryCrm(_MemorySide):
         self.triggers: list[tuple[str, str]] = []
         self.own_clocks = frozenset({"stage", "status"})  # fields with a clock of their own
         self.clockless = False  # answers carry no times at all
+        self.filters_dates = True  # whether search can be asked for what was edited since
         self.contacts: dict[str, Person] = {}
         self.contact_of: dict[str, str] = {}
         self.allow_duplicates = True  # whether a contact may have two deals in one pipeline
@@ -256,6 +258,20 @@ class MemoryCrm(_MemorySide):
                 if record.outside is None:
                     shown.append(record)
             yield from shown
+
+    def changed(self, since: float) -> list[Record] | None:
+        """Deals that the index shows with a newer stamp, also those of other pipelines."""
+        with self.call("changed"):
+            if not self.filters_dates:
+                return None
+            shown, newest = [], min(self.clock.now - self.lag, self.frozen_at)
+            for deal, versions in self.deals.items():
+                indexed = [version for version in versions if version.at <= newest]
+                if deal in self.hidden or not indexed or indexed[-1].values is None:
+                    continue
+                if indexed[-1].stamp >= since - self.clock_offset:
+                    shown.append(self.record(deal, indexed[-1]))
+            return shown
 
     def record(self, deal: str, version: Version) -> Record:
         """A version as the engine sees it."""
@@ -424,6 +440,7 @@ class Row:
     created: float
     key: str | None = None
     message: str = ""
+    keyed: float = 0.0  # the second in which the key was edited
 
 
 class MemoryTable(_MemorySide):
@@ -450,7 +467,7 @@ class MemoryTable(_MemorySide):
         second = float(math.floor(self.server_now))
         held = self.rows.setdefault(row, Row({}, {}, second))
         if key is not None:
-            held.key = key or None
+            held.key, held.keyed = key or None, second
         for name, raw in cells.items():
             held.cells[name] = self.stored(name, raw)
             held.edited[name] = second
@@ -523,6 +540,18 @@ class MemoryTable(_MemorySide):
         with self.call("sweep", None, max(1, math.ceil(len(self.rows) / PAGE))):
             yield from [self.record(row) for row in list(self.rows)]
 
+    def changed(self, since: float) -> list[Record] | None:
+        """Rows that were made or edited since; their keys count."""
+        with self.call("changed"):
+            if self.clockless:
+                return None
+            at = math.floor(since - self.clock_offset)
+            return [
+                self.record(row)
+                for row, held in self.rows.items()
+                if max(held.created, held.keyed, *held.edited.values(), 0.0) >= at
+            ]
+
     def read(self, ids: Sequence[str], *, needed: Collection[int] | None = None) -> dict[str, ReadResult]:
         """Rows as they are now, a hundred a request."""
         with self.call("read", list(ids), max(1, math.ceil(len(ids) / self.read_batch))):
@@ -577,7 +606,7 @@ class MemoryTable(_MemorySide):
             row.message = patch.message
         if patch.partner is not None:
             logged["id"] = (row.key, patch.partner)
-            row.key = patch.partner
+            row.key, row.keyed = patch.partner, float(math.floor(self.server_now))
         self.log.append(LoggedWrite(self.side, "update", patch.id, logged))
         return Written(self.record(patch.id))
 
@@ -713,6 +742,7 @@ class World:
     def __init__(self, folder: Path, fields: Sequence[Field] | None = None, *, tie_side: Side = Side.CRM) -> None:
         self.folder, self.tie_side = folder, tie_side
         self.limits, self.policy, self.quiet_seconds = Limits(), Policy(), 0.0
+        self.incremental = False
         self.fields = tuple(fields) if fields is not None else tuple(field_of(name) for name in FIELD_NAMES)
         self.clock = Clock()
         self.crm, self.table = MemoryCrm(self.clock), MemoryTable(self.clock)
@@ -748,6 +778,7 @@ class World:
             limits=self.limits,
             policy=self.policy,
             quiet_seconds=self.quiet_seconds,
+            memory=Memory() if self.incremental else None,
         )
 
     def choose(

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from operator import attrgetter
 from sys import intern
 from typing import Any, Final, TypeVar
@@ -36,7 +37,7 @@ from syncd.crm.highlevel import (
     WrongPath,
 )
 from syncd.fields import OF_CONTACT, STATUSES, Field
-from syncd.http import HttpError, NoAnswer
+from syncd.http import NEVER_LATER, HttpError, NoAnswer
 from syncd.model import ABSENT, Missing, Raw, Record, Side, Stamp
 from syncd.sides import (
     Lost,
@@ -62,6 +63,8 @@ SECOND_WALK_PAGE: Final = 73  # shares few multiples with PAGE, so the boundarie
 CONTACTS_ASKED_AT_MOST: Final = 20
 HURRIES_UP_TO_PAGES: Final = 205  # beyond, too many boundaries would have to go without the overlap
 PAGES_AT_MOST: Final = 10_000  # a million deals: a search that goes on beyond them does not end
+PROBE_SECONDS: Final = 86_400.0
+CHANGED_AT_MOST: Final = 1_000  # beyond, a sweep is hardly dearer, and sure
 FUTILE_SWEEPS: Final = 10  # for so many sweeps a total that no search could explain is not searched for again
 
 # What ends a pass: every other request would be refused alike.
@@ -172,6 +175,7 @@ class HighLevelSide:
         self._synced: tuple[str, ...] | None = None  # ids; only where pipelines are configured, and once they are known
         self._no_owner: str | None = None  # what clears assignedTo: null until it is refused (§13.3)
         self._contacts_readable = True
+        self._probed: tuple[float, bool] | None = None  # when, and whether search filters by `date_updated`
         self._straddling: set[str] = set()  # contacts that had deals skipped: asked for first the next time
         self._futile: dict[str | None, tuple[tuple[int, int | None], int]] = {}
         self.use(fields)
@@ -264,6 +268,52 @@ class HighLevelSide:
                 if deal.id not in seen:  # one that moved on while we walked
                     seen.add(deal.id)
                     yield self._record(deal)
+
+    def changed(self, since: float) -> list[Record] | None:
+        """Deals that search shows as updated after `since`, by POST search on `date_updated` (§3.2). No live proof of
+        that filter is known (§3.3): it is asked for only where an impossible range was seen to find nothing, which is
+        tried once a day."""
+        if not self._filters_dates():
+            return None
+        found: dict[str, Record] = {}
+        cursor: Cursor | None = None
+        used: set[Cursor] = set()
+        while True:
+            page = self._updated_since(since - self.clock_offset, cursor)
+            if page is None or (cursor is None and page.total is not None and page.total > CHANGED_AT_MOST):
+                return None
+            for deal in page.opportunities:
+                if deal.location_id in (None, self.client.location_id):
+                    found[deal.id] = self._record(deal)
+            rows = page.opportunities
+            if len(rows) < PAGE:
+                return list(found.values()) if page.total is None or len(found) >= page.total else None
+            cursor = page.cursor or rows[-1].sort
+            if cursor is None or cursor in used:
+                return None
+            used.add(cursor)
+
+    def _filters_dates(self) -> bool:
+        """Whether this location heeds the filter, as far as the last day's probe has shown."""
+        now = self.client.http.now()
+        if self._probed is None or now - self._probed[0] >= PROBE_SECONDS:
+            page = self._updated_since(NEVER_LATER, None)
+            self._probed = (now, page is not None and not page.opportunities and page.total == 0)
+        return self._probed[1]
+
+    def _updated_since(self, instant: float, cursor: Cursor | None) -> SearchPage | None:
+        """One page in the order of the updates; None where the question is refused, or visibly not heeded."""
+        shown = datetime.fromtimestamp(instant, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
+        filters = [{"field": "date_updated", "operator": "range", "value": {"gte": f"{shown}Z"}}]
+        sort = [{"field": "date_updated", "direction": "asc"}]
+        try:
+            page = self.client.search_post(filters=filters, sort=sort, limit=PAGE, search_after=cursor)
+        except Validation:
+            return None
+        except (HighLevelError, HttpError) as error:
+            raise SideDown(str(error)) from error
+        older = [deal for deal in page.opportunities if deal.updated_at is not None and deal.updated_at < instant - 1]
+        return None if older else page
 
     def _walked(self, walk: _Walk, pipeline_id: str | None) -> Iterator[Opportunity]:
         yield from self._pages(walk, pipeline_id, PAGE)

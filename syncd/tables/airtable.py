@@ -289,6 +289,14 @@ class AirtableSide:
         except Refusal as refusal:
             raise self._down(refusal) from refusal
 
+    def changed(self, since: float) -> list[Record] | None:
+        """Rows made after `since`, or with a synced column or the key edited since, by a formula (§3); one call, unless
+        there are many. None where the server refuses the formula."""
+        layout = self._ready()
+        at = since - self.clock_offset
+        formula = formulas.any_of([formulas.modified_after(layout.edited_ids, at), formulas.created_after(at)])
+        return self._filtered("changed", formula)
+
     def read(self, ids: Sequence[str], *, needed: Collection[int] | None = None) -> dict[str, ReadResult]:
         """Rows by their ids: a hundred a call, and by itself each one that the answer lacks (SPEC §1)."""
         unique = list(dict.fromkeys(ids))

@@ -113,6 +113,13 @@ class Layout:
         found += [self.columns[name].id for name in (KEY, MESSAGE, "name") if name in self.columns]
         return list(dict.fromkeys(found))
 
+    @property
+    def edited_ids(self) -> list[str]:
+        """The columns whose edits matter: the fields' and the key. What is computed has no edits."""
+        of_fields = {one for cells in self.cells for one in cells if one is not None}
+        names = [name for name, one in self.columns.items() if one.id in of_fields and one.kind != "computed"]
+        return list(dict.fromkeys(self.columns[name].id for name in (*names, KEY)))
+
     def schema(self, identity: str) -> TableSchema:
         """The same for the engine."""
         return TableSchema(identity, self.columns, MESSAGE in self.columns, self.missing)
