@@ -41,7 +41,7 @@ from syncd.guards import (
 )
 from syncd.incremental import OPENED_SECONDS, Changes, Memory, changes_of
 from syncd.judge import ChangeKind, Ground
-from syncd.model import Direction, Link, Record, Side, Stamp, packed_shadow
+from syncd.model import ABSENT, Direction, Link, Record, Side, Stamp, packed_shadow
 from syncd.plan import Finding, Needs, Plan, Trouble, View, make_plan
 from syncd.policy import Limits, Policy
 from syncd.sides import CrmSide, Misconfigured, Question, ReadResult, SideDown, TableSchema, TableSide, Vocabulary
@@ -515,8 +515,14 @@ def _look_up(pair: Pair, changes: Changes, busy: frozenset[str]) -> None:
 def _guarded_changes(pair: Pair, opened: Opened, view: View, changes: Changes) -> Look:
     """As `guarded`, for a part of the records. What would be held is left to a full pass, which counts everything."""
     view, plan = planned(pair, opened, view, changes.doubts)
-    deals = {update.deal for update in plan.updates}
-    written = pair.store.written_values(deals, view.now - OSCILLATION_SECONDS)
+    gone = {link.deal: link for link in view.links.values() if view.reads[Side.TABLE].get(link.row) is ABSENT}
+    if gone:  # whether another row has their keys by now, only a look at all rows can tell
+        changes.doubts |= {f"row {link.row} is gone" for link in gone.values()}
+        links = {deal: link for deal, link in view.links.items() if deal not in gone}
+        deals = {id: deal for id, deal in view.crm.items() if id not in gone}
+        view, plan = planned(pair, opened, replace(view, links=links, crm=deals), changes.doubts)
+    planned_deals = {update.deal for update in plan.updates}
+    written = pair.store.written_values(planned_deals, view.now - OSCILLATION_SECONDS)
     fresh = oscillations(plan, view.ground, written)
     if fresh:
         view = replace(view, frozen={**view.frozen, **fresh})

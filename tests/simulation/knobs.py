@@ -65,6 +65,10 @@ class Knobs:
     one_deal_a_contact: bool = False
     toggles: float = 0.0  # share of what automations set to and fro
     answers: float = 0.0  # share of people's actions that approve, refuse or resume
+    incremental: bool = False  # passes look at what changed, as the daemon's do; a full one now and then
+    full_every: float = 6 * 3600.0
+    feed_lost: float = 0.0  # share of edits that a listing of changes never shows, or not in this pass
+    feed_doubled: float = 0.0  # share of entries that are listed twice
     replans: bool = False  # plan each view twice more: again, and in another order (P10)
 
     def limits(self) -> Limits:
@@ -139,4 +143,8 @@ def draw(seed: int) -> Knobs:
         toggles=rate(0.4, 0.8, off=0.85),
         answers=rate(0.1, 0.3, off=0.3),
         replans=rng.random() < 0.25,
+        incremental=rng.random() < 0.5,
+        full_every=rng.choice((6 * 3600.0, 6 * 3600.0, 600.0)),
+        feed_lost=rate(0.05, 0.3, off=0.6),
+        feed_doubled=rate(0.2, off=0.6),
     )

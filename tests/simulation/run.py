@@ -143,6 +143,7 @@ class Simulation:
         if result.misconfigured:
             raise Broken("error", f"the configuration was called wrong: {result.error}")
         self.marks["column suspended"] += bool(result.tally.suspended)
+        self.marks["full pass" if result.full else "incremental pass"] += not result.error
         for held in result.held:
             self.marks[f"held {held.kind.value}"] += 1
         self.marks["start anew"] += bool(result.notes)

@@ -4,6 +4,7 @@ that is late by another time for every version, rows that a sweep leaves out, op
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -51,6 +52,7 @@ class Trouble:
         self.rules: list[Rule] = []
         self.undated = -1
         self.expired = False  # the cursor of the sweep under way is refused at its next page
+        self.calm = False  # faults have stopped
 
     def on(self, since: Mapping[str, int], what: str) -> bool:
         """Whether it is still so."""
@@ -59,6 +61,7 @@ class Trouble:
     def end(self) -> None:
         """Faults stop."""
         self.__init__()  # type: ignore[misc]
+        self.calm = True
 
 
 def tidied(how: str, name: str, raw: Raw) -> Raw:
@@ -73,6 +76,21 @@ def tidied(how: str, name: str, raw: Raw) -> Raw:
     if name == "value" and how == "round" and isinstance(raw, int | float):
         return round(raw)
     return raw
+
+
+def is_lost(knobs: Knobs, trouble: Trouble, record: str, at: float) -> bool:
+    """Whether a listing of changes leaves this one out: half of those that do are never listed, half are late."""
+    if trouble.calm or not knobs.feed_lost:
+        return False
+    chance = crc32(f"{record} {at}".encode()) % 1000 / 1000
+    if chance < knobs.feed_lost / 2:
+        return True
+    return crc32(f"{record} {at} {trouble.number}".encode()) % 1000 / 1000 < knobs.feed_lost / 2
+
+
+def is_doubled(knobs: Knobs, record: str, at: float) -> bool:
+    """Whether a listing of changes names this one twice."""
+    return crc32(f"twice {record} {at}".encode()) % 1000 / 1000 < knobs.feed_doubled
 
 
 def pages(ids: Iterable[str]) -> list[list[str]]:
@@ -146,6 +164,22 @@ class SimCrm(MemoryCrm):
                             shown[deal] = self.record(deal, version)
                     self.step("crm", "page", "after", page)
             yield from [record for record in shown.values() if record.outside is None]
+
+    def changed(self, since: float) -> list[Record] | None:
+        """What the index says was changed since. Entries get lost, for good or for this pass, and come twice."""
+        with self.call("changed"):
+            found = []
+            for deal in self.deals:
+                version = self.indexed(deal)
+                at = since - self.clock_offset
+                if version is None or version.values is None or version.stamp < at:
+                    continue
+                if not is_lost(self.knobs, self.trouble, deal, version.stamp):
+                    found += [deal] * (1 + is_doubled(self.knobs, deal, version.stamp))
+            self.step("crm", "page", "before", found)
+            shown = [self.record(deal, version) for deal in found if (version := self.indexed(deal)) is not None]
+            self.step("crm", "page", "after", list(dict.fromkeys(found)))
+            return [record for record in shown if self.deals[record.id][-1].values is not None or record.title]
 
     def read(self, ids: Sequence[str], *, needed: Collection[int] | None = None) -> dict[str, ReadResult]:
         """Each deal as it is now, or a refusal."""
@@ -284,6 +318,21 @@ class SimTable(MemoryTable):
                             shown[row] = self.record(row)
                     self.step("table", "page", "after", page)
             yield from shown.values()
+
+    def changed(self, since: float) -> list[Record] | None:
+        """Rows that were edited since, likewise."""
+        with self.call("changed"):
+            at = math.floor(since - self.clock_offset)
+            found = []
+            for row, held in self.rows.items():
+                edited = max(held.created, held.keyed, *held.edited.values(), 0.0)
+                if edited >= at and not is_lost(self.knobs, self.trouble, row, edited):
+                    found += [row] * (1 + is_doubled(self.knobs, row, edited))
+            self.step("table", "page", "before", found)
+            found = [row for row in found if row in self.rows]
+            shown = [self.record(row) for row in found]
+            self.step("table", "page", "after", list(dict.fromkeys(found)))
+            return shown
 
     def read(self, ids: Sequence[str], *, needed: Collection[int] | None = None) -> dict[str, ReadResult]:
         """Rows as they are now, or refusals."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from syncd.fields import Field
+from syncd.incremental import Memory
 from syncd.model import Raw, Side
 from syncd.policy import DealDeleted, Policy, RowDeleted
 from syncd.reconcile import Pair
@@ -83,6 +84,7 @@ class SimWorld(World):
             limits=self.knobs.limits(),
             policy=Policy(DealDeleted(self.knobs.deal_deleted), RowDeleted(self.knobs.row_deleted)),
             quiet_seconds=self.knobs.quiet,
+            memory=Memory(self.knobs.full_every) if self.knobs.incremental else None,
         )
 
     def restart(self) -> None:
