@@ -111,7 +111,8 @@ class Memory:
 @dataclass(slots=True)
 class Changes:
     """What a pass looks at: links with what is known of their records, new records, and the doubts so far. `unknown_*`
-    are records without a link that have to be read; `left` are deals that only a full pass can look at."""
+    are records without a link that have to be read; `left` are deals that only a full pass can look at, `remembered`
+    records that stand here as last seen."""
 
     links: dict[str, Link] = field(default_factory=dict)
     deals: dict[str, Record] = field(default_factory=dict)
@@ -120,6 +121,7 @@ class Changes:
     unknown_rows: set[str] = field(default_factory=set)
     doubts: set[str] = field(default_factory=set)
     left: set[str] = field(default_factory=set)
+    remembered: set[str] = field(default_factory=set)
 
     @property
     def touched(self) -> set[str]:
@@ -157,9 +159,11 @@ def changes_of(
         if link.row in found.rows and link.deal not in found.deals:
             seen = as_last_seen(link, Side.CRM, names)
             found.deals |= {link.deal: seen} if seen is not None else {}
+            found.remembered.add(link.deal)
         elif link.deal in found.deals and link.row not in found.rows:
             seen = as_last_seen(link, Side.TABLE, names, messages.get(link.row, ""))
             found.rows |= {link.row: seen} if seen is not None else {}
+            found.remembered.add(link.row)
     return found
 
 

@@ -169,6 +169,7 @@ class View:
 
     `new_deals` is whether rows become deals; `making` maps rows whose making has no answer yet to the pipeline and the
     name of their deal. `matched` and `unmatched` are the (row, deal) pairs that a person approved, and refused.
+    `remembered` are records that nobody has looked at now: they stand there as last seen (SPEC §1).
     """
 
     ground: Ground
@@ -192,6 +193,7 @@ class View:
     making: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     matched: frozenset[tuple[str, str]] = frozenset()
     unmatched: frozenset[tuple[str, str]] = frozenset()
+    remembered: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -533,6 +535,8 @@ class _Planner:
     ) -> None:
         """Turns verdicts into updates, a new shadow, questions and the row's message."""
         news = {self.names[v.index]: v.agreed for v in verdicts if v.agreed is not None}
+        if news and self.only_remembered(link.deal, row.id):
+            return
         shadow = packed_shadow({**agreed, **news}, self.names)
         old = link.shadow
         if news or (shadow.crm_print, shadow.table_print) != (old.crm_print, old.table_print):
@@ -563,6 +567,15 @@ class _Planner:
                 sentence = self.add(Update(target, link.deal, row.id, link.title, changes, partner))
                 sentences += [sentence] if sentence else []
         self.say(row.id, " ".join(sentences))
+
+    def only_remembered(self, deal: str, row: str) -> bool:
+        """Whether one of both was not looked at; it is asked for, since an agreement takes what both sides hold now."""
+        remembered = self.view.remembered
+        missing_deal = deal in remembered and deal not in self.crm_reads
+        missing_row = row in remembered and row not in self.table_reads
+        self.need_crm |= {deal} if missing_deal else set()
+        self.need_table |= {row} if missing_row else set()
+        return missing_deal or missing_row
 
     def not_told(self, link: Link, verdict: Verdict, deal: Record | None, row: Record) -> None:
         """Notes a value that a side was asked for and did not tell: a blank name, a stage that is not listed. That an

@@ -489,9 +489,9 @@ def look_at_changes(pair: Pair, opened: Opened, memory: Memory, busy: frozenset[
     _look_up(pair, changes, busy)
     if memory.needs_full(changes.doubts, now):
         return None
-    seen = _guarded_changes(
-        pair, opened, view_of(pair, opened, changes.links, changes.deals, changes.rows, busy), changes
-    )
+    view = view_of(pair, opened, changes.links, changes.deals, changes.rows, busy)
+    view = replace(view, remembered=frozenset(changes.remembered))
+    seen = _guarded_changes(pair, opened, view, changes)
     return None if memory.needs_full(changes.doubts, now) else seen
 
 

@@ -67,7 +67,7 @@ def listening(simulation: Simulation) -> Iterator[None]:
         for module, name, around in (
             (syncd.reconcile, "make_plan", planned),
             (syncd.reconcile, "settle", settled),
-            (syncd.reconcile, "total_links", counted),
+            (syncd.reconcile, "held_sets", counted),
             (syncd.plan, "judge", judged),
             (syncd.carry, "recheck", rechecked),
             (syncd.carry, "with_agreed", adopted),
@@ -95,14 +95,14 @@ def planned(simulation: Simulation, real: Callable[[View], Plan]) -> Callable[[V
     return make_plan
 
 
-def counted(simulation: Simulation, real: Callable[..., int]) -> Callable[..., int]:
+def counted(simulation: Simulation, real: Callable[..., Any]) -> Callable[..., Any]:
     """What the guards take for all links."""
 
-    def total_links(view: View, plan: Plan) -> int:
-        simulation.ghost.total = real(view, plan)
-        return simulation.ghost.total
+    def held_sets(found: Any, ground: Any, total: int, limits: Any, approved: Any) -> Any:
+        simulation.ghost.total = total
+        return real(found, ground, total, limits, approved)
 
-    return total_links
+    return held_sets
 
 
 def backwards(records: Mapping[str, Thing]) -> dict[str, Thing]:
