@@ -47,6 +47,7 @@ class Memory:
     opened_at: float = 0.0
     findings: dict[str, list[Finding]] = field(default_factory=dict)
     matches: int = 0
+    sweep_calls: int = 2  # on the side where the last sweep took most
     answers: frozenset[str] = frozenset()  # what people have approved and resumed so far
     raised: frozenset[str] = frozenset()
     doubts: frozenset[str] = frozenset()
@@ -58,6 +59,11 @@ class Memory:
     def may_look_at_changes(self, now: float) -> bool:
         """Whether the next pass need not be a full one."""
         return self.full_at is not None and 0 <= now - self.full_at < self.full_every
+
+    @property
+    def sweeps_are_cheap(self) -> bool:
+        """Whether all records of a side come in one call: then nothing is saved by asking for changes alone."""
+        return self.sweep_calls <= 1
 
     def needs_full(self, doubts: Collection[str], now: float) -> bool:
         """Whether these doubts call for a full pass at once: new ones do, those that one has left wait ever longer."""

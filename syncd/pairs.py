@@ -10,6 +10,7 @@ from types import TracebackType
 
 from syncd.crm.highlevel import connect, daily_budget
 from syncd.crm.side import HighLevelSide
+from syncd.incremental import Memory
 from syncd.meters import Ledger, recall
 from syncd.model import Side
 from syncd.reconcile import Pair, PassResult, run_pass
@@ -31,6 +32,7 @@ class Connection:
             Side.CRM: Ledger(folder, pair, Side.CRM, told=daily_budget),
             Side.TABLE: Ledger(folder, pair, Side.TABLE),
         }
+        self._memory = Memory(pair.full_every)
         self._crm: HighLevelSide | None = None
         self._table: AirtableSide | None = None
 
@@ -95,7 +97,8 @@ class Connection:
     def run_pass(self, progress: Progress, *, patient: bool = False) -> PassResult:
         """One pass; its store belongs to the thread it runs in. What keeps the pair from being opened is its result.
 
-        A `patient` pass leaves cells alone that somebody is typing into; there will be another one (SPEC §4).
+        A `patient` pass is one of many: it leaves cells alone that somebody is typing into (SPEC §4), and looks at what
+        has changed since the one before, where that is known.
         """
         store: Store | None = None
         for ledger in self.ledgers.values():
@@ -103,11 +106,13 @@ class Connection:
         try:
             store = Store(Path(self.settings.state_dir), self.pair.name)
             pair = self.open(progress, store)
-            pair.quiet_seconds = self.pair.quiet if patient else 0.0
+            if patient:
+                pair.quiet_seconds, pair.memory = self.pair.quiet, self._memory
             return run_pass(pair)
         except (ConfigError, Misconfigured) as error:
             return PassResult(self.pair.name, error=str(error), misconfigured=True)
         except StoreFailed as error:
+            self._memory = Memory(self.pair.full_every)
             return PassResult(self.pair.name, error=str(error))
         finally:
             if store is not None:

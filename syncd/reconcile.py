@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from syncd import generation
 from syncd.carry import Stopped, Tally, Work, carry_messages, carry_updates, settle
@@ -41,7 +41,7 @@ from syncd.guards import (
 )
 from syncd.incremental import OPENED_SECONDS, Changes, Memory, changes_of
 from syncd.judge import ChangeKind, Ground
-from syncd.model import ABSENT, Direction, Link, Record, Side, Stamp, packed_shadow
+from syncd.model import ABSENT, Direction, Link, Record, Side, Stamp, pack, packed_shadow, print_of
 from syncd.plan import Finding, Needs, Plan, Trouble, View, make_plan
 from syncd.policy import Limits, Policy
 from syncd.sides import CrmSide, Misconfigured, Question, ReadResult, SideDown, TableSchema, TableSide, Vocabulary
@@ -232,8 +232,7 @@ def active_fields(fields: Sequence[Field], schema: TableSchema) -> tuple[Field, 
 
 
 def _computed(field: Field, schema: TableSchema) -> bool:
-    parts = (PIPELINE, field.name) if field.name == "stage" else (field.name,)
-    kinds = {schema.columns[part].kind for part in parts if part in schema.columns}
+    kinds = {schema.columns[part].kind for part in _parts(field.name) if part in schema.columns}
     return "computed" in kinds and field.direction is not Direction.TO_CRM
 
 
@@ -286,10 +285,15 @@ def make_ground(pair: Pair, fields: tuple[Field, ...], vocabulary: Vocabulary, s
     )
 
 
+def _parts(name: str) -> tuple[str, ...]:
+    """The columns of a field: the stage has two cells (SPEC §3.8)."""
+    return (PIPELINE, name) if name == "stage" else (name,)
+
+
 def _typed(field: Field, schema: TableSchema) -> bool:
     """Whether people type into the field's cells: texts and numbers."""
-    parts = (PIPELINE, field.name) if field.name == "stage" else (field.name,)
-    return any(schema.columns[part].kind in ("text", "number") for part in parts if part in schema.columns)
+    parts = [schema.columns[part] for part in _parts(field.name) if part in schema.columns]
+    return any(part.kind in ("text", "number") for part in parts)
 
 
 @dataclass(slots=True)
@@ -438,9 +442,33 @@ def look(pair: Pair, opened: Opened, *, busy: frozenset[str] = frozenset()) -> L
 
 
 def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
+    calls = pair.crm.calls, pair.table.calls
     crm, table = sweep_both(pair)
+    if pair.memory is not None:
+        pair.memory.sweep_calls = max(pair.crm.calls - calls[0], pair.table.calls - calls[1])
     anew = bool(opened.held) or not generation.is_current(pair.store)  # then no link counts, and nothing said before
-    return guarded(pair, opened, view_of(pair, opened, {} if anew else pair.store.links(), crm, table, busy, anew=anew))
+    links = {} if anew else pair.store.links()
+    return guarded(pair, opened, view_of(pair, opened, links, crm, table, busy, anew=anew))
+
+
+def options_moved(pair: Pair, opened: Opened, links: Mapping[str, Link], rows: Mapping[str, Record]) -> bool:
+    """Whether the options of a select are others than when the columns were read last. They are looked at where a cell
+    of one was edited: by an old list of names, a renamed option would pass for an edit (SPEC §1)."""
+    names = [f.name for f in opened.ground.fields]
+    columns = opened.schema.columns
+    selects = [
+        at
+        for at, name in enumerate(names)
+        if any(columns[part].kind == "select" for part in _parts(name) if part in columns)
+    ]
+    for link in links.values():
+        row = rows.get(link.row)
+        if row is None or print_of(pack(names, row.raw)) == link.shadow.table_print:
+            continue
+        agreed = link.agreed()
+        if any(names[at] not in agreed or agreed[names[at]].table != row.raw[at] for at in selects):
+            return dict(pair.table.schema().columns) != dict(columns)
+    return False
 
 
 def view_of(pair: Pair, opened: Opened, links: Mapping[str, Link], crm: Mapping[str, Record],
@@ -486,6 +514,8 @@ def look_at_changes(pair: Pair, opened: Opened, memory: Memory, busy: frozenset[
     memory.note_late({deal.id: deal for deal in deals}, changes.links, pair.crm.clock_offset, now)
     if label_text(opened.vocabulary, opened.schema) != store.fact("labels"):
         changes.doubts.add("names have changed")
+    if memory.opened_at != now and options_moved(pair, opened, changes.links, changes.rows):
+        return None
     _look_up(pair, changes, busy)
     if memory.needs_full(changes.doubts, now):
         return None
@@ -653,6 +683,8 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
     if not generation.is_current(pair.store):
         result.notes += [RESTORED] if pair.store.start_anew(RESTORED, pair.clock()) else []
         generation.advance(pair.store)
+        if pair.memory is not None:
+            pair.memory.full_at = None
     began, memory = pair.clock(), pair.memory
     opened = _still_open(pair, began) or open_pair(pair, keep=True)
     if opened.held:
@@ -715,8 +747,7 @@ def _still_open(pair: Pair, now: float) -> Opened | None:
     if memory is None or memory.opened is None or not 0 <= now - memory.opened_at < OPENED_SECONDS:
         return None
     quick = memory.may_look_at_changes(now) and memory.answers == _answers(pair)
-    opened: Opened = memory.opened
-    return opened if quick else None
+    return cast("Opened", memory.opened) if quick else None
 
 
 def _answers(pair: Pair) -> frozenset[str]:
@@ -728,13 +759,22 @@ def _answers(pair: Pair) -> frozenset[str]:
 def _look(pair: Pair, opened: Opened, now: float, busy: frozenset[str]) -> Look:
     """An incremental look where one is enough, else a full one."""
     memory = pair.memory
-    if memory is not None and memory.may_look_at_changes(now) and memory.answers == _answers(pair):
-        seen = look_at_changes(pair, opened, memory, busy)
-        if seen is not None:
-            return seen
-        if memory.opened_at != now:
-            memory.opened, memory.opened_at = open_pair(pair, keep=True), now
-    return look(pair, memory.opened if memory is not None else opened, busy=busy)
+    if memory is None or memory.opened_at == now:
+        return look(pair, opened, busy=busy)
+    seen = _cheap_look(pair, opened, busy) if memory.sweeps_are_cheap else look_at_changes(pair, opened, memory, busy)
+    if seen is not None:
+        return seen
+    memory.opened, memory.opened_at = open_pair(pair, keep=True), now
+    return look(pair, memory.opened, busy=busy)
+
+
+def _cheap_look(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look | None:
+    """A full look by the names and columns of before; None where these may have changed."""
+    if label_text(opened.vocabulary, opened.schema) != pair.store.fact("labels"):
+        return None  # old names may stand in some rows: they are read before anything is made of that
+    seen = look(pair, opened, busy=busy)
+    changed = seen.view.renamed or seen.empty or options_moved(pair, opened, seen.view.links, seen.view.table)
+    return None if changed else seen
 
 
 def _remember_pass(pair: Pair, memory: Memory, seen: Look, began: float, pass_id: int, result: PassResult) -> None:

@@ -320,7 +320,8 @@ class PolicySettings(_Section):
 
 
 class PairSettings(_Section):
-    """[[pair]]: one location and one table. `quiet`, `read_lag` and `skew` are seconds (SPEC §§2–4)."""
+    """[[pair]]: one location and one table. `quiet`, `read_lag` and `skew` are seconds (SPEC §§2–4), `full_every` how
+    often the daemon looks at everything; between, it looks at what changed."""
 
     name: Text
     ghl: GhlSettings
@@ -328,6 +329,7 @@ class PairSettings(_Section):
     field: tuple[FieldSettings, ...] = ()
     guard: GuardSettings = GuardSettings()
     policy: PolicySettings = PolicySettings()
+    full_every: Seconds = 6 * 3_600.0
     quiet: Seconds = 5.0
     read_lag: Seconds = 60.0
     skew: Seconds = 1.0

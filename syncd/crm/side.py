@@ -63,7 +63,8 @@ SECOND_WALK_PAGE: Final = 73  # shares few multiples with PAGE, so the boundarie
 CONTACTS_ASKED_AT_MOST: Final = 20
 HURRIES_UP_TO_PAGES: Final = 205  # beyond, too many boundaries would have to go without the overlap
 PAGES_AT_MOST: Final = 10_000  # a million deals: a search that goes on beyond them does not end
-PROBE_SECONDS: Final = 86_400.0
+DAY_SECONDS: Final = 86_400.0
+HOUR_SECONDS: Final = 3_600.0
 CHANGED_AT_MOST: Final = 1_000  # beyond, a sweep is hardly dearer, and sure
 FUTILE_SWEEPS: Final = 10  # for so many sweeps a total that no search could explain is not searched for again
 
@@ -271,8 +272,8 @@ class HighLevelSide:
 
     def changed(self, since: float) -> list[Record] | None:
         """Deals that search shows as updated after `since`, by POST search on `date_updated` (§3.2). No live proof of
-        that filter is known (§3.3): it is asked for only where an impossible range was seen to find nothing, which is
-        tried once a day."""
+        that filter is known (§3.3): it is used only where an impossible range was seen to find nothing, which is tried
+        once a day, or each hour where it was not so."""
         if not self._filters_dates():
             return None
         found: dict[str, Record] = {}
@@ -296,7 +297,7 @@ class HighLevelSide:
     def _filters_dates(self) -> bool:
         """Whether this location heeds the filter, as far as the last day's probe has shown."""
         now = self.client.http.now()
-        if self._probed is None or now - self._probed[0] >= PROBE_SECONDS:
+        if self._probed is None or not 0 <= now - self._probed[0] < (DAY_SECONDS if self._probed[1] else HOUR_SECONDS):
             page = self._updated_since(NEVER_LATER, None)
             self._probed = (now, page is not None and not page.opportunities and page.total == 0)
         return self._probed[1]
@@ -308,9 +309,9 @@ class HighLevelSide:
         sort = [{"field": "date_updated", "direction": "asc"}]
         try:
             page = self.client.search_post(filters=filters, sort=sort, limit=PAGE, search_after=cursor)
-        except Validation:
-            return None
-        except (HighLevelError, HttpError) as error:
+        except HighLevelError:
+            return None  # whatever is wrong, the walk will say it
+        except HttpError as error:
             raise SideDown(str(error)) from error
         older = [deal for deal in page.opportunities if deal.updated_at is not None and deal.updated_at < instant - 1]
         return None if older else page

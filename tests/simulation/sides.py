@@ -152,6 +152,7 @@ class SimCrm(MemoryCrm):
             while not done:
                 shown, done = {}, True
                 for page in pages(self.deals):
+                    self.calls += 1
                     self.step("crm", "page", "before", page)
                     if self.trouble.expired:
                         self.trouble.expired = done = False
@@ -305,6 +306,7 @@ class SimTable(MemoryTable):
             while not done:
                 shown, done = {}, True
                 for page in pages(self.rows):
+                    self.calls += 1
                     self.step("table", "page", "before", page)
                     if self.trouble.expired:
                         self.trouble.expired = done = False
