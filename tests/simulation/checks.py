@@ -28,6 +28,7 @@ from tests.simulation.store import Intent
 
 TIE_SECONDS: Final = 1.0 + SKEW_SECONDS
 NEW: Final = "new"
+UNSEEN: Final = "never seen"  # no cell holds this
 
 
 class Checks:
@@ -555,7 +556,7 @@ class Checks:
             if first and new and value == ghost.codec(name).from_crm(None):
                 continue  # the deal was made without it, since nobody may write it; what stands in the row is an edit
             empty = {None, ghost.codec(name).from_table(None, None)}
-            blank = cell in (None, [None, None])
+            blank = cell in (None, [None, None]) or seen in (None, [None, None])
             if value in empty and (first or blank) and not self.named_in_create(deal, name):
                 return  # nothing was written into this cell of a new row
             if name == "stage" and any(ghost.codec(name).from_table(one, value) == value for one in (cell, seen)):
@@ -592,7 +593,7 @@ class Checks:
         """What a cell held when the engine last looked at its row."""
         sights = (self.ghost.swept.get((Side.TABLE, row)), self.ghost.sights.get((Side.TABLE, row)))
         last = max((one for one in sights if one is not None), key=lambda one: one.tick, default=None)
-        return last.held[name].raw if last is not None and last.held is not None and name in last.held else None
+        return last.held[name].raw if last is not None and last.held is not None and name in last.held else UNSEEN
 
     def named_in_create(self, deal: str, name: str) -> bool:
         """Whether the row's making wrote this field."""
