@@ -39,7 +39,6 @@ class Checks:
         self.thrown_away: Counter[tuple[Side, str, str]] = Counter()
         self.to_and_fro: dict[tuple[str, str], list[tuple[float, Value]]] = {}
         self.planned_at = 0  # tick of the last plan
-        self.at_once: set[tuple[str, str, int]] = set()  # (row, field, tick) of spellings taken for the table's own
         self.unasked: dict[tuple[int, Side, str], set[str]] = {}
         self.excuse: Callable[[str, str, Value], bool] = self.taken
 
@@ -267,8 +266,8 @@ class Checks:
                 self.marks["retyped within the second"] += 1
                 return
             raise Broken("P2", f"{record}: {line.field} {before.value!r} was typed again after our write, and is gone")
-        if (record, line.field, before.tick) in self.at_once:
-            return  # LIMITS: typed within two seconds into a row whose making had no answer (another_row)
+        if side is Side.TABLE and agreed is not None and self.spelled_at_once(record, before, agreed):
+            return
         direction = self.direction(line.field)
         changed = line.field not in shadow or shadow[line.field] != line.new
         if direction is Direction.TO_TABLE and side is Side.TABLE and changed:
@@ -586,12 +585,15 @@ class Checks:
         if whole and held[name].value == self.form(Side.TABLE, name, value):
             self.marks["copy taken for a new row"] += 1
             return True
-        young = held[name].at - ghost.table.rows[row].created - ghost.table.true_offset <= 2.0
-        if young and folded(str(held[name].value)) == folded(value or ""):
-            self.marks["other spelling within two seconds"] += 1
-            self.at_once.add((row, name, held[name].tick))
-            return True
-        return False
+        return self.spelled_at_once(row, held[name], value)
+
+    def spelled_at_once(self, row: str, held: Held, value: Value) -> bool:
+        """LIMITS: another spelling of what was written, typed within two seconds of the row's making, counts as the
+        table's own form of it where that making had no answer."""
+        young = held.at - self.ghost.table.rows[row].created - self.ghost.table.true_offset <= 2.0
+        alike = young and not isinstance(held.value, Problem) and folded(held.value or "") == folded(value or "")
+        self.marks["other spelling within two seconds"] += alike
+        return alike
 
     def seen_cell(self, row: str, name: str) -> Raw:
         """What a cell held when the engine last looked at its row."""
