@@ -444,6 +444,15 @@ def returned_raw(codec: Codec, side: Side, change_new: Value, raw: Raw) -> Raw:
     return write_raw(codec, side, change_new)
 
 
+def left_out(codec: Codec, side: Side, value: Value, raw: Raw) -> bool:
+    """Whether a record that was made with `value` is blank there: the server left it out (H20). That must not look like
+    a person's edit."""
+    empty = read_raw(codec, Side.CRM, None, None)
+    if value in (None, empty):
+        return False
+    return codec.is_blank(raw) if side is Side.TABLE else read_raw(codec, Side.CRM, raw, None) == empty
+
+
 def _in_form(codec: Codec, cell: Raw, value: Value) -> bool:
     """Whether a cell holds a form into which a server may have put `value`."""
     reading = read_raw(codec, Side.TABLE, cell, value)
@@ -576,6 +585,8 @@ def row_link(
         codec = work.ground.codecs[index]
         value, crm_raw = values.get(index, (None, None))
         raw = record.raw[index]
+        if index in values and left_out(codec, Side.TABLE, value, raw):
+            continue
         if index in values:
             raw = raw if shown is not None else returned_raw(codec, Side.TABLE, value, raw)
         elif not codec.is_blank(raw):

@@ -13,7 +13,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from syncd.carry import GAP, SOURCE_AGE_SECONDS, Work, carry_updates, makes_deal, own_write, refuse, returned_raw
+from syncd.carry import (
+    GAP,
+    SOURCE_AGE_SECONDS,
+    Work,
+    carry_updates,
+    left_out,
+    makes_deal,
+    own_write,
+    refuse,
+    returned_raw,
+)
 from syncd.fields import NEVER_BLANK, OF_CONTACT
 from syncd.judge import ChangeKind, judge, read_raw, write_raw
 from syncd.model import Agreed, Direction, Link, Raw, Record, Side, Value, packed_shadow
@@ -21,7 +31,7 @@ from syncd.newcomers import NewDeal, match_key, read_row
 from syncd.plan import Update, stands_for
 from syncd.sides import Lost, MadeDeal, Misconfigured, ReadResult, Refused, SideDown
 from syncd.store import ChangeLine, Write
-from syncd.values import Problem, StageCodec, folded
+from syncd.values import Codec, Problem, StageCodec, folded
 
 NOT_ASKED = "The contact was not known yet, so no deal was asked for."
 NOT_FOUND = "No answer came, and search shows no such deal: it is made again."
@@ -155,6 +165,7 @@ def _linked(
     holds otherwise, stays (SPEC §5). `shown` are the names that the row showed, where that was in an earlier pass."""
     record, agreed = made.record, dict[str, Agreed]()
     edited = False
+    untouched = made.created is None or abs((record.stamp or 0.0) - made.created) <= CREATION_SECONDS
     for at, field in enumerate(work.ground.fields):
         codec, lacking = work.ground.codecs[at], at in record.lacks
         value: Value
@@ -162,6 +173,9 @@ def _linked(
             value, table_raw = values[at]
             table_raw = GAP if field.name in NEVER_BLANK and codec.has_gap(table_raw) else table_raw
             now = write_raw(codec, Side.CRM, value) if lacking else record.raw[at]
+            if untouched and left_out(codec, Side.CRM, value, now):
+                agreed |= _blank(codec, field.name)  # then what the row holds is to be carried once more
+                continue
             edited = edited or read_raw(codec, Side.CRM, now, value) != value
             label = (shown or {}).get(field.name, codec.show(value))
             agreed[field.name] = Agreed(value, returned_raw(codec, Side.CRM, value, now), table_raw, label)
@@ -169,15 +183,20 @@ def _linked(
             kept = None if row is None or lacking or at in row.lacks else _kept(work, at, record, row)
             agreed |= {field.name: kept} if kept is not None else {}
         elif not isinstance(codec, StageCodec):
-            blank = codec.from_crm(None)  # it was blank, and left to HighLevel
-            if not isinstance(blank, Problem):
-                agreed[field.name] = Agreed(blank, write_raw(codec, Side.CRM, blank), None, codec.show(blank))
+            agreed |= _blank(codec, field.name)  # it was blank, and left to HighLevel
     now_at = work.clock()
     link = Link(record.id, row_id, title=record.title or title, shadow=packed_shadow(agreed, work.names))
-    untouched = made.created is None or abs((record.stamp or 0.0) - made.created) <= CREATION_SECONDS
     if untouched and not edited:
         return replace(own_write(link, record, range(len(work.names)), now_at), seen_at=now_at)
     return replace(link, seen=record.stamp, seen_at=now_at, foreign=record.stamp)
+
+
+def _blank(codec: Codec, name: str) -> dict[str, Agreed]:
+    """The shadow of a field that is blank in a new deal."""
+    blank = codec.from_crm(None)
+    if isinstance(blank, Problem):
+        return {}
+    return {name: Agreed(blank, write_raw(codec, Side.CRM, blank), None, codec.show(blank))}
 
 
 def _kept(work: Work, at: int, record: Record, row: Record) -> Agreed | None:

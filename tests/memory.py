@@ -362,7 +362,9 @@ class MemoryCrm(_MemorySide):
                 return Refused(f"There is one already: {in_the_way}.", existing=in_the_way)
             self.made += 1
             deal = f"dealNew{self.made}"
-            self.person_makes(deal, contact, **{n: self.faults.tidy(n, raw) for n, raw in changes.items()})
+            ignored = self.faults.ignores - {"name", "stage", "status"}  # there is no deal without these
+            held = {n: self.faults.tidy(n, raw) for n, raw in changes.items() if n not in ignored}
+            self.person_makes(deal, contact, **held)
             self.triggers.append((deal, "created"))
             self.log.append(LoggedWrite(self.side, "create", deal, {n: (None, raw) for n, raw in changes.items()}))
         return Lost("The answer was lost.") if loss else Written(self.record(deal, self.deals[deal][-1]), made=True)
@@ -667,7 +669,8 @@ class MemoryTable(_MemorySide):
         row, values = self.rows[rows[0]], self.names(new.values)
         logged = {name: (self._cell(row, name), raw) for name, raw in values.items()}
         for name, raw in values.items():
-            self._set(row, name, raw)
+            if name not in self.faults.ignores:
+                self._set(row, name, raw)
         row.message = new.message or row.message
         self.log.append(LoggedWrite(self.side, "create", rows[0], logged))
         return Written(self.record(rows[0]), made=True)

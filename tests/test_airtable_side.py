@@ -1071,6 +1071,17 @@ def test_find_shows_every_row_that_carries_a_key(world: World) -> None:
     assert len(world.wire.log) == 1
 
 
+def test_when_a_row_was_made_is_known_once_it_was_found(world: World) -> None:
+    rec_id = world.add(**{"GHL ID": "d1"})
+    world.clock.now = NOW + 100
+    side = world.ready()
+    assert side.made_at(rec_id) is None
+    side.find(["d1"])
+    made = side.made_at(rec_id)
+    assert made is not None
+    assert abs(made - (NOW + side.clock_offset)) < 1.0
+
+
 def test_find_asks_for_a_hundred_keys_a_call(world: World) -> None:
     many(world, 150)
     side = world.ready()

@@ -93,9 +93,7 @@ def test_a_deal_written_before_a_user_got_another_name_gives_the_row_the_new_one
 
 
 def test_a_deal_made_before_a_user_got_another_name_gives_the_row_the_new_one(tmp_path: Path) -> None:
-    world = World(tmp_path, [field_of(name) for name in (*FIELD_NAMES, "email")])
-    world.table.columns = {**COLUMNS, "email": Column("fldEmail", "Email", "text")}
-    world.filled(A)
+    world = with_leads(tmp_path)
     world.table.put("lead", None, name="Roof", email="jo@x.example", pipeline="Sales", owner="Ann")
     killed_after(world, "crm", "create")
     names_are(world, SALES, users=(User("u1", "Anna"), *VOCABULARY.users[1:]))
@@ -159,6 +157,44 @@ def test_a_new_name_that_was_thrown_away_is_no_edit(world: World) -> None:
     assert world.crm.log == []
     assert world.row(A).cells["stage"] == "Qualified"
     world.agree(A)
+
+
+def test_what_a_new_row_was_made_without_is_not_cleared_in_the_deal(world: World) -> None:
+    world.table.faults.ignores |= {"owner", "source", "stage"}
+    world.deal(B, value=0)
+    world.run()
+    assert world.row(B).cells.get("owner") is None
+    world.table.faults.ignores.clear()
+    rests(world)
+    assert world.crm.log == []
+    assert (world.row(B).cells["owner"], world.row(B).cells["source"], world.row(B).cells["stage"]) == (
+        "Ann",
+        "web",
+        "New",
+    )
+    world.agree(B)
+
+
+def test_what_a_new_deal_was_made_without_is_not_cleared_in_the_row(tmp_path: Path) -> None:
+    world = with_leads(tmp_path)
+    world.crm.faults.ignores |= {"owner", "value"}
+    world.table.put("lead", None, name="Roof", email="jo@x.example", pipeline="Sales", owner="Bob", value=7)
+    world.clock.advance(30.0)
+    world.run()
+    [deal] = world.crm.creates()
+    assert (world.crm.now(deal) or {}).get("owner") is None
+    world.crm.faults.ignores.clear()
+    rests(world)
+    assert ((world.crm.now(deal) or {})["owner"], (world.crm.now(deal) or {})["value"]) == ("u2", 7)
+    assert (world.table.rows["lead"].cells["owner"], world.table.rows["lead"].cells["value"]) == ("Bob", 7)
+    world.agree(deal)
+
+
+def with_leads(folder: Path) -> World:
+    """One deal with its row, and a column for the address, so that rows become deals."""
+    world = World(folder, [field_of(name) for name in (*FIELD_NAMES, "email")])
+    world.table.columns = {**COLUMNS, "email": Column("fldEmail", "Email", "text")}
+    return world.filled(A)
 
 
 # --- another spelling ------------------------------------------------------------------------------------------------

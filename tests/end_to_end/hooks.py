@@ -84,8 +84,8 @@ def running(rig: Desk, *arguments: str, **environment: str) -> Iterator[subproce
 
 
 def passes(rig: Desk) -> int:
-    """How many passes have begun: each reads the pipelines once."""
-    return sum(line.path == "/opportunities/pipelines" for line in rig.sandbox.crm_http.log)
+    """How many passes have begun: each lists the deals, of which there is one page."""
+    return sum(line.path == "/opportunities/search" for line in rig.sandbox.crm_http.log)
 
 
 def single_reads(rig: Desk) -> list[str]:

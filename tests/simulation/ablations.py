@@ -14,6 +14,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import syncd.carry as carry
+import syncd.carry_deals as carry_deals
 import syncd.carry_deletions as carry_deletions
 import syncd.generation as generation
 import syncd.guards as guards
@@ -569,6 +570,34 @@ def unknown_choices_cleared() -> list[Patch]:
     return [*wrapped(judge, "_table_value", around), (judge, "_is_fill", filled)]
 
 
+def new_names_always_arrive() -> list[Patch]:
+    """A new name that the table threw away counts as written."""
+
+    def around(real: Any) -> Any:
+        def ignored(work: Any, side: Any, change: Any, record: Any) -> Any:
+            return change.kind is not ChangeKind.RENAME and real(work, side, change, record)
+
+        return ignored
+
+    return wrapped(carry, "_ignored", around)
+
+
+def refused_as_a_whole() -> list[Patch]:
+    """Where one field of a write was thrown away, nothing of it is acknowledged."""
+
+    def around(real: Any) -> Any:
+        def finish(work: Any, side: Any, write_id: int, item: Any, _ignored: Any, *answers: Any) -> None:
+            real(work, side, write_id, item, item.update.changes, *answers)
+
+        return finish
+
+    return wrapped(carry, "_finish_part", around)
+
+
+def blanks_of_new_records_are_edits() -> list[Patch]:
+    return [(module, "left_out", lambda *_given: False) for module in (carry, carry_deals)]
+
+
 # --- §4, and what §5 leaves to settings -------------------------------------------------------------------------------
 
 
@@ -760,6 +789,19 @@ ABLATIONS: Final = (
     Ablation("lost deals", "§3.5: a lost new deal is looked for before it is made again", lost_deals_are_made_again),
     Ablation("deals under way", "§3.5: a row whose deal is under way waits", rows_under_way_are_planned),
     Ablation("typed stays", "§5: an unknown choice stays as typed", unknown_choices_cleared),
+    Ablation(
+        "names arrive",
+        "H20: a new name that was thrown away is not taken for written",
+        new_names_always_arrive,
+        "The kept seed 4347 shows it; tests/test_settled_later.py.",
+    ),
+    Ablation(
+        "in part",
+        "H20: what arrived beside a thrown-away field is acknowledged",
+        refused_as_a_whole,
+        "The kept seed 1370 shows it; tests/test_settled_later.py.",
+    ),
+    Ablation("left out", "H20: a new record's blank is no edit", blanks_of_new_records_are_edits),
 )
 
 

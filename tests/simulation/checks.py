@@ -28,6 +28,7 @@ from tests.simulation.store import Intent
 
 TIE_SECONDS: Final = 1.0 + SKEW_SECONDS
 NEW: Final = "new"
+UNSEEN: Final = "never seen"  # no cell holds this
 
 
 class Checks:
@@ -265,6 +266,8 @@ class Checks:
                 self.marks["retyped within the second"] += 1
                 return
             raise Broken("P2", f"{record}: {line.field} {before.value!r} was typed again after our write, and is gone")
+        if side is Side.TABLE and agreed is not None and self.spelled_at_once(record, before, agreed):
+            return
         direction = self.direction(line.field)
         changed = line.field not in shadow or shadow[line.field] != line.new
         if direction is Direction.TO_TABLE and side is Side.TABLE and changed:
@@ -555,7 +558,7 @@ class Checks:
             if first and new and value == ghost.codec(name).from_crm(None):
                 continue  # the deal was made without it, since nobody may write it; what stands in the row is an edit
             empty = {None, ghost.codec(name).from_table(None, None)}
-            blank = cell in (None, [None, None])
+            blank = cell in (None, [None, None]) or seen in (None, [None, None])
             if value in empty and (first or blank) and not self.named_in_create(deal, name):
                 return  # nothing was written into this cell of a new row
             if name == "stage" and any(ghost.codec(name).from_table(one, value) == value for one in (cell, seen)):
@@ -582,17 +585,21 @@ class Checks:
         if whole and held[name].value == self.form(Side.TABLE, name, value):
             self.marks["copy taken for a new row"] += 1
             return True
-        young = held[name].at - ghost.table.rows[row].created - ghost.table.true_offset <= 2.0
-        if young and folded(str(held[name].value)) == folded(value or ""):
-            self.marks["other spelling within two seconds"] += 1
-            return True
-        return False
+        return self.spelled_at_once(row, held[name], value)
+
+    def spelled_at_once(self, row: str, held: Held, value: Value) -> bool:
+        """LIMITS: another spelling of what was written, typed within two seconds of the row's making, counts as the
+        table's own form of it where that making had no answer."""
+        young = held.at - self.ghost.table.rows[row].created - self.ghost.table.true_offset <= 2.0
+        alike = young and not isinstance(held.value, Problem) and folded(held.value or "") == folded(value or "")
+        self.marks["other spelling within two seconds"] += alike
+        return alike
 
     def seen_cell(self, row: str, name: str) -> Raw:
         """What a cell held when the engine last looked at its row."""
         sights = (self.ghost.swept.get((Side.TABLE, row)), self.ghost.sights.get((Side.TABLE, row)))
         last = max((one for one in sights if one is not None), key=lambda one: one.tick, default=None)
-        return last.held[name].raw if last is not None and last.held is not None and name in last.held else None
+        return last.held[name].raw if last is not None and last.held is not None and name in last.held else UNSEEN
 
     def named_in_create(self, deal: str, name: str) -> bool:
         """Whether the row's making wrote this field."""

@@ -130,9 +130,8 @@ class Rest:
                 raise Broken("P4", f"{row}: {name} {cell.raw!r} cannot be read, and nobody is told")
             self.marks["at rest: unknown choice"] += 1
             return True
-        moved = (Side.TABLE, row) in ghost.gone or ghost.made.get(
-            row
-        ) != deal  # a person gave this row to the deal, with all that stood in it
+        # A person gave this row to the deal, or gave it back, with all that stood in it.
+        moved = (Side.TABLE, row) in ghost.gone or ghost.made.get(row) != deal or ghost.keyed[row][1] == PERSON
         if direction is Direction.TO_TABLE and (cell.by != ENGINE or moved) and fresh != value and self.told(row):
             self.marks["at rest: typed into a one-way column"] += 1
             return True
