@@ -86,7 +86,7 @@ def test_passes_begin_each_interval(rig: Desk) -> None:
     with running(rig, SYNCD_INTERVAL="2s") as process:
         wait_for(lambda: passes(rig) >= 4, "four passes", seconds=PATIENCE_SECONDS)
         ended(process)
-    times = [line.at for line in rig.sandbox.crm_http.log if line.path == "/opportunities/pipelines"][:4]
+    times = [line.at for line in rig.sandbox.crm_http.log if line.path == "/opportunities/search"][:4]
     assert 3.5 <= times[3] - times[0] <= 12.0  # three intervals; a machine that is busy begins some late
     assert rig.table_writes() == rig.crm_writes() == []
 
@@ -330,11 +330,20 @@ def test_a_daemon_that_cannot_sync_any_pair_ends_with_2(tmp_path: Path) -> None:
 
 
 def test_a_daemon_that_has_synced_waits_for_the_mend(rig: Desk) -> None:
-    """A table that is renamed while it runs is said once, and synced again when it has its name back."""
+    """A column that is renamed while it runs is said once, when the columns are looked at next (each hour, and after
+    any error), and synced again when it has its name back."""
+
+    def looked() -> int:
+        return sum(line.path.startswith("/v0/meta/") for line in rig.sandbox.table_http.log)
+
     with running(rig, **EVERY) as process:
         wait_for(lambda: passes(rig) >= 2, "passes", seconds=PATIENCE_SECONDS)
         rig.airtable.rename_field(TABLE, "Status", "Otherwise")
-        further_passes(rig, 4)
+        seen = looked()
+        further_passes(rig, 2)
+        assert looked() == seen, "columns are known by their ids"
+        rig.sandbox.table_http.faults.append(Fault(path=rig.sandbox.table_id, status=403, times=1))
+        wait_for(lambda: looked() >= seen + 4, "looks at the columns", seconds=PATIENCE_SECONDS)
         rig.airtable.rename_field(TABLE, "Otherwise", "Status")
         further_passes(rig, 2)
         err = ended(process)
