@@ -25,7 +25,7 @@ from syncd.reconcile import PassResult
 log = logging.getLogger("syncd")
 END_SECONDS: Final = 6.0  # how long running steps may take to end after SIGTERM
 STALL_SECONDS: Final = 300.0  # a running pass that shows no progress for so long is stuck
-THREADS: Final = 16
+LONGEST_REST_SECONDS: Final = 300.0  # between two passes of a pair that fails again and again
 
 
 def notify(message: str) -> None:
@@ -81,8 +81,10 @@ class Daemon:
         pulse: Pulse,
         report: Callable[[PassResult], None],
         due: Callable[[str], float] = lambda _name: 0.0,
+        threads: int = 16,
     ) -> None:
-        self.due = due
+        self.due, self.threads = due, threads
+        self.failures = dict.fromkeys(passes, 0)  # passes of each pair that failed one after the other
         self.scheduler: Any = None
         self.passes, self.interval_seconds = passes, interval_seconds
         self.stop, self.pulse, self.report = stop, pulse, report
@@ -94,7 +96,7 @@ class Daemon:
         from apscheduler.executors.pool import ThreadPoolExecutor
         from apscheduler.schedulers.background import BackgroundScheduler
 
-        threads = max(1, min(THREADS, len(self.passes)))
+        threads = max(1, min(self.threads, len(self.passes)))
         scheduler = self.scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(threads)},
             timezone=UTC,
@@ -146,7 +148,9 @@ class Daemon:
             return
         try:
             self.pulse.beat(name)
-            self.report(self.passes[name]())
+            result = self.passes[name]()
+            self.failures[name] = self.failures[name] + 1 if result.error else 0
+            self.report(result)
         except Exception as error:
             # One pair's defect must not stop the others, and a defect is never silent.
             log.error("%s: the pass ended by a defect in syncd (%s); please report it", name, type(error).__name__)
@@ -156,11 +160,22 @@ class Daemon:
             lock.release()
         self._put_off(name)
 
+    def rest(self, name: str) -> float:
+        """Seconds for which a pair rests that has failed more than once: a server that is down must not keep a thread
+        from the others, nor get all our calls at once when it is back."""
+        again = self.failures[name] - 1
+        if again < 1:
+            return 0.0
+        seconds = self.interval_seconds[name]
+        return min(seconds * 2.0 ** min(again, 20), max(seconds, LONGEST_REST_SECONDS))
+
     def _put_off(self, name: str) -> None:
-        """Lets the next pass of this pair wait for as long as its budgets ask; the interval itself stays as it is."""
+        """Lets the next pass of this pair wait for as long as its budgets ask, or its failures; the interval itself
+        stays as it is."""
         from apscheduler.jobstores.base import JobLookupError
 
-        due = datetime.fromtimestamp(self.due(name), UTC)
+        rest = self.rest(name)
+        due = datetime.fromtimestamp(max(self.due(name), time.time() + rest if rest else 0.0), UTC)
         with suppress(JobLookupError):  # the scheduler was shut down meanwhile
             job = self.scheduler.get_job(f"pair:{name}")
             if job is not None and job.next_run_time is not None and job.next_run_time < due:

@@ -159,7 +159,7 @@ class Pacer:
         tell: Callable[[str, Standing], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._folder, self._wanted = Path(settings.state_dir), settings.interval
+        self._folder, self._settings = Path(settings.state_dir), settings
         self._pairs = {pair.name: pair for pair in pairs}
         self._tell, self._clock = tell, clock
         self._said: dict[str, tuple[float, bool]] = {}
@@ -168,10 +168,10 @@ class Pacer:
         """Seconds since 1970 before which no pass of this pair shall begin; 0 where no budget asks for a wait."""
         if not (self._folder / FILE_NAME).exists():
             return 0.0
-        now = self._clock()
+        now, pair = self._clock(), self._pairs[name]
         try:
             with closing(Store(self._folder, name, read_only=True)) as store:
-                found = standing(store, list(self._pairs.values()), self._pairs[name], self._wanted, now)
+                found = standing(store, list(self._pairs.values()), pair, self._settings.interval_of(pair), now)
                 last = store.last_passes(1)
         except StoreFailed as error:
             log.debug("%s: the budgets could not be read: %s", name, error)

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from syncd.config_files import ConfigError
 from syncd.crm.highlevel import connect, daily_budget
 from syncd.crm.side import HighLevelSide
 from syncd.incremental import Memory
 from syncd.meters import Ledger, recall
 from syncd.model import Side
 from syncd.reconcile import Pair, PassResult, run_pass
-from syncd.settings import ConfigError, PairSettings, Settings
+from syncd.settings import PairSettings, Settings
 from syncd.sides import CrmSide, Misconfigured
 from syncd.store import Store, StoreFailed
 from syncd.tables.airtable import AirtableSide, open_airtable

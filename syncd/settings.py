@@ -10,7 +10,6 @@ import difflib
 import math
 import os
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
@@ -35,6 +34,7 @@ from pydantic import Field as Key
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from syncd.config_files import DEFAULTS, ConfigError, Files, read_files
 from syncd.fields import (
     DEFAULT_COLUMNS,
     KEY,
@@ -73,10 +73,6 @@ ALIASES: Final = {
 # The load that is under way: its environment, which secret references keep to be resolved in later, and what was read.
 _environ: ContextVar[Mapping[str, str]] = ContextVar("environ", default=os.environ)
 _values: ContextVar[Mapping[str, Any]] = ContextVar("values", default=MappingProxyType({}))
-
-
-class ConfigError(Exception):
-    """The configuration is wrong. The text is one sentence per problem, each a line, for people (exit 2)."""
 
 
 # --- values --------------------------------------------------------------------------------------------------------
@@ -321,7 +317,7 @@ class PolicySettings(_Section):
 
 class PairSettings(_Section):
     """[[pair]]: one location and one table. `quiet`, `read_lag` and `skew` are seconds (SPEC §§2–4), `full_every` how
-    often the daemon looks at everything; between, it looks at what changed."""
+    often the daemon looks at everything; between, it looks at what changed. `interval` None: that of the top level."""
 
     name: Text
     ghl: GhlSettings
@@ -329,6 +325,7 @@ class PairSettings(_Section):
     field: tuple[FieldSettings, ...] = ()
     guard: GuardSettings = GuardSettings()
     policy: PolicySettings = PolicySettings()
+    interval: Annotated[Seconds, Key(gt=0)] | None = None
     full_every: Seconds = 6 * 3_600.0
     quiet: Seconds = 5.0
     read_lag: Seconds = 60.0
@@ -399,13 +396,19 @@ class _Variables(PydanticBaseSettingsSource):
 
 
 class Settings(BaseSettings):
-    """The whole configuration. `interval` is seconds; `state_dir` counts from the current folder."""
+    """The whole configuration. `interval` is seconds; `state_dir` counts from the current folder; `threads` is how many
+    pairs are synced at once."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     state_dir: Text = "state"
     interval: Annotated[Seconds, Key(gt=0)] = 60.0
+    threads: Annotated[StrictInt, Key(ge=1, le=1000)] = 16
     pair: tuple[PairSettings, ...] = ()
+
+    def interval_of(self, pair: PairSettings) -> float:
+        """Seconds from the beginning of one pass of this pair to that of the next."""
+        return self.interval if pair.interval is None else pair.interval
 
     @classmethod
     def settings_customise_sources(
@@ -465,11 +468,12 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     if path is None and DEFAULT_FILE.exists():
         path = DEFAULT_FILE
     problems = _strange_variables(environ)
-    values = _from_environment(environ) if path is None else _from_file(path)
+    files = Files(_from_environment(environ), (), (), {}) if path is None else read_files(path)
+    problems += [f"{path}: {sentence}" for sentence in _strange_defaults(files.defaults, (), PairSettings)]
     try:
-        settings = copy_context().run(_checked, values, environ)
+        settings = copy_context().run(_checked, files.values, environ)
     except ValidationError as error:
-        problems += _Problems(values, path, environ).sentences(error)
+        problems += _Problems(files, path, environ).sentences(error)
     if problems:
         raise ConfigError("\n".join(problems))
     return settings
@@ -480,21 +484,6 @@ def _checked(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     _environ.set(environ)
     _values.set(values)
     return Settings()  # its sources fill it
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise ConfigError(f"The configuration file {path} does not exist.") from None
-    except OSError as error:
-        raise ConfigError(f"The configuration file {path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"The configuration file {path} is not UTF-8 text. Save it as UTF-8.") from None
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError, and numbers or nesting beyond all bounds
-        match = re.fullmatch(r"(.*) \(at (.*)\)", str(error), re.DOTALL)
-        what, where = (match[1], match[2]) if match else (str(error), "an unknown line")
-        raise ConfigError(f"{path}, {where}: this is not TOML ({what}). Text stands in quotes.") from None
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -530,6 +519,19 @@ def _strange_variables(environ: Mapping[str, str]) -> list[str]:
     ]
 
 
+def _strange_defaults(defaults: Mapping[str, Any], loc: tuple[str, ...], model: type[BaseModel]) -> list[str]:
+    """A sentence for each key of [defaults] that no pair has."""
+    found = []
+    known = [name for name in model.model_fields if loc or name != "name"]
+    for key, value in defaults.items():
+        if key not in known:
+            place = f"[{'.'.join((DEFAULTS, *loc))}]"
+            found.append(f'unknown key "{key}" in {place}; {_hint(key, known)}')
+        elif ("pair", *loc, key) in MODELS and isinstance(value, dict):
+            found += _strange_defaults(value, (*loc, key), MODELS["pair", *loc, key][0])
+    return found
+
+
 def _hint(name: str, known: Sequence[str], prefix: str = "") -> str:
     """The rest of a sentence about an unknown name; `prefix` stands before each name that is shown."""
     close = difflib.get_close_matches(name, known, 1)
@@ -563,9 +565,9 @@ Location: TypeAlias = tuple[int | str, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Problems:
-    """Turns pydantic's errors into sentences. `values` is what was read, `path` its file (None: the environment)."""
+    """Turns pydantic's errors into sentences; `files` is what was read, `path` its main file (None: variables)."""
 
-    values: Mapping[str, Any]
+    files: Files
     path: Path | None
     environ: Mapping[str, str]
 
@@ -573,9 +575,17 @@ class _Problems:
         """A sentence for each problem, without the values at fault."""
         found = []
         for one in error.errors(include_url=False, include_input=False):
+            if one["type"] == "extra_forbidden" and self.files.is_default(one["loc"]):
+                continue  # said already
             text = self._sentence(one["type"], one["loc"], one.get("ctx", {}), one["msg"])
-            found += [f"{self.path}: {line}" if self.path else line for line in text]
+            source = self._source(one["loc"])
+            found += [f"{source}: {line}" if source else line for line in text]
         return list(dict.fromkeys(found))
+
+    def _source(self, loc: Location) -> Path | None:
+        """The file that holds what is wrong."""
+        of_pair = len(loc) > 1 and loc[0] == "pair" and isinstance(loc[1], int) and not self.files.is_default(loc)
+        return self.files.sources[int(loc[1])] if of_pair and self.files.sources else self.path
 
     def _sentence(self, kind: str, loc: Location, context: Mapping[str, Any], message: str) -> list[str]:
         section, key = self._split(loc)
@@ -592,6 +602,8 @@ class _Problems:
         if names in MODELS:  # a section written as something else
             return [f"{self._place(loc)}: {said}." if said else f'"{key}" must be written as {MODELS[names][1]}.']
         must = said or MUST.get(kind, message).format_map(context).replace("'", '"')
+        if self.files.is_default(loc):
+            place = f"[{'.'.join((DEFAULTS, *_names(loc)[1:-1]))}]"
         variable = self._variable(names)
         return [f"{variable} {must}." if variable else f'"{key}" in {place} {must}.']
 
@@ -619,7 +631,7 @@ class _Problems:
 
     def _named(self, loc: Location, key: str) -> str:
         """What the entry at `loc` is called by people, "" where that cannot be said."""
-        entry: Any = self.values
+        entry: Any = self.files.values
         for part in loc:
             entry = entry[part]
         name = entry.get(key) if isinstance(entry, dict) else None

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from syncd.config_files import ConfigError
 from syncd.fields import Field
 from syncd.model import Direction
-from syncd.settings import DEFAULT_FILE, ConfigError, Settings, load_settings
+from syncd.settings import DEFAULT_FILE, Settings, load_settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 GHL_SECRET = "pit-0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
@@ -533,7 +534,7 @@ def test_every_example_loads(path: Path) -> None:
 
 def test_the_full_example_holds_every_key_with_its_default() -> None:
     text = (REPOSITORY / "config" / "syncd.example.toml").read_text("utf-8")
-    for name in ("plan", "pipelines"):  # None by default, so they stand there as comments
+    for name in ("plan", "pipelines", "interval"):  # None by default, so they stand there as comments
         text = text.replace(f"# {name} = ", f"{name} = ")
     Path("syncd.toml").write_text(text, "utf-8")
     full = load_settings(Path("syncd.toml"), {})
@@ -559,3 +560,104 @@ def test_the_examples_do_what_they_say() -> None:
     assert first("own-columns.toml").key_column == "HighLevel"
     assert len(load_settings(REPOSITORY / "config" / "two-clients.toml", {}).pair) == 2
     assert first("container-secrets.toml").ghl.token.text == "file:/run/secrets/ghl-token"
+
+
+# --- many pairs ------------------------------------------------------------------------------------------------------
+
+SHARED = """
+[defaults]
+interval = "5m"
+quiet = "9s"
+[defaults.table]
+type = "airtable"
+token = "env:AIRTABLE_TOKEN"
+plan = "team"
+[defaults.guard]
+max_changes = 50
+[[defaults.field]]
+crm = "value"
+column = "Worth"
+[[defaults.field]]
+crm = "source"
+direction = "off"
+"""
+
+
+def agency(*pairs: str, main: str = SHARED) -> Path:
+    """A configuration whose pairs stand in pairs.d."""
+    Path("pairs.d").mkdir(exist_ok=True)
+    for number, pair in enumerate(pairs):
+        Path(f"pairs.d/{number}.toml").write_text(pair, "utf-8")
+    Path("syncd.toml").write_text(main, "utf-8")
+    return Path("syncd.toml")
+
+
+def client(name: str, more: str = "") -> str:
+    return f"""
+[[pair]]
+name = "{name}"
+{more}
+[pair.ghl]
+location_id = "loc{name}"
+token = "env:{name.upper()}_TOKEN"
+[pair.table]
+base_id = "app{name}"
+table = "Deals"
+"""
+
+
+def test_pairs_of_a_folder_share_the_defaults_and_say_only_what_is_their_own() -> None:
+    own = (
+        client("beta", 'interval = "1m"')
+        + '[pair.guard]\nmax_share = 0.5\n[[pair.field]]\ncrm = "value"\ncolumn = "Sum"\n'
+    )
+    settings = load_settings(agency(client("acme"), own), {})
+    acme, beta = settings.pair
+    assert [settings.interval_of(one) for one in settings.pair] == [300.0, 60.0]
+    assert (acme.quiet, acme.table.plan, acme.table.token.text) == (9.0, "team", "env:AIRTABLE_TOKEN")
+    assert (acme.guard.max_changes, acme.guard.max_share) == (50, 0.2)
+    assert (beta.guard.max_changes, beta.guard.max_share) == (50, 0.5), "a section is taken key by key"
+    columns = [{one.name: one.columns[-1] for one in pair.fields()} for pair in (acme, beta)]
+    assert [one["value"] for one in columns] == ["Worth", "Sum"]
+    assert all("source" not in one for one in columns)
+
+
+def test_pairs_may_stand_in_the_file_and_in_the_folder() -> None:
+    settings = load_settings(agency(client("beta"), main=SHARED + client("acme")), {})
+    assert [pair.name for pair in settings.pair] == ["acme", "beta"]
+    assert settings.interval_of(settings.pair[0]) == 300.0
+
+
+def test_without_an_interval_of_its_own_a_pair_has_that_of_the_top_level() -> None:
+    settings = load_settings(
+        agency(client("acme"), main='interval = "7m"\n' + SHARED.replace('interval = "5m"\n', "")), {}
+    )
+    assert settings.interval_of(settings.pair[0]) == 420.0
+
+
+@pytest.mark.parametrize(
+    ("main", "pair", "says"),
+    [
+        (SHARED.replace("quiet", "quite"), client("acme"), 'syncd.toml: unknown key "quite" in [defaults]; did you mean'),
+        (SHARED.replace("plan", "plane"), client("acme"), 'unknown key "plane" in [defaults.table]; did you mean "plan"?'),
+        (SHARED.replace('"9s"', '"soon"'), client("acme"), 'syncd.toml: "quiet" in [defaults] must be a duration'),
+        (SHARED.replace('"team"', '"huge"'), client("acme"), 'syncd.toml: "plan" in [defaults.table] must be'),
+        ("defaults = 5\n", client("acme"), 'syncd.toml: "defaults" must be written as [defaults].'),
+        (SHARED, client("acme", 'quiet = "soon"'), 'pairs.d/0.toml: "quiet" in pair "acme" must be a duration'),
+        (SHARED, client("acme", "quite = 1"), 'pairs.d/0.toml: unknown key "quite" in pair "acme"; did you mean'),
+        (SHARED, 'interval = "1m"\n' + client("acme"), 'pairs.d/0.toml: "interval" does not belong here'),
+        (SHARED, "pair = 5", 'pairs.d/0.toml: "pair" must be written as [[pair]].'),
+        (SHARED, "[[pair", "pairs.d/0.toml, "),
+        ("threads = 0\n" + SHARED, client("acme"), '"threads" in the top level must be at least 1'),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_once_with_the_file_that_holds_it(main: str, pair: str, says: str) -> None:
+    with pytest.raises(ConfigError) as failed:
+        load_settings(agency(pair, pair.replace("acme", "beta") if "acme" in pair else client("beta"), main=main), {})
+    lines = str(failed.value).splitlines()
+    assert sum(says in line for line in lines) == 1, lines
+
+
+def test_a_pair_that_is_there_twice_is_told() -> None:
+    with pytest.raises(ConfigError, match='two pairs are called "acme"'):
+        load_settings(agency(client("acme"), client("acme")), {})

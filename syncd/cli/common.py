@@ -106,7 +106,7 @@ def settings_of(context: click.Context) -> Settings:
 
 def chosen(context: click.Context, settings: Settings) -> list[PairSettings]:
     """The pairs that --pair names, else all; raises `ConfigError` for a name that does not exist."""
-    from syncd.settings import ConfigError
+    from syncd.config_files import ConfigError
 
     wanted = options(context).pairs
     names = [pair.name for pair in settings.pair]

@@ -159,7 +159,7 @@ def pair_checks(settings: Settings, pair: PairSettings) -> Iterator[Check]:
 
 def _tried(about: str, check: Callable[[], Check]) -> Check:
     """Runs a check; whatever the side says instead becomes its sentence."""
-    from syncd.settings import ConfigError
+    from syncd.config_files import ConfigError
     from syncd.sides import Misconfigured, SideDown
     from syncd.store import StoreFailed
 

@@ -163,10 +163,12 @@ def _daemon(context: click.Context, settings: Settings, pairs: list[PairSettings
         passes = {
             name: partial(one.run_pass, partial(_beat, pulse, name), patient=True) for name, one in connections.items()
         }
-        log.info("syncd %s: %d pair(s), a pass every %g s", __version__, len(pairs), settings.interval)
+        every = {pair.name: settings.interval_of(pair) for pair in pairs}
+        log.info("syncd %s: %d pair(s), a pass every %g s", __version__, len(pairs), min(every.values(), default=0.0))
         pacer = Pacer(settings, pairs, partial(_log_pace, {pair.name: pair.table.label for pair in pairs}))
-        every = dict.fromkeys(passes, settings.interval)
-        daemon = Daemon(passes, every, stop=stop, pulse=pulse, report=journal.passed, due=pacer.due)
+        daemon = Daemon(
+            passes, every, stop=stop, pulse=pulse, report=journal.passed, due=pacer.due, threads=settings.threads
+        )
         if not daemon.run():
             # A server keeps a request hanging. What is durable is durable, as after kill -9.
             log.warning("ended while a request was still without an answer; the next start looks it up")
@@ -185,7 +187,7 @@ def _beat(pulse: Pulse, pair: str, _what: str, _done: int, _total: int) -> None:
 
 def check_secrets(pairs: list[PairSettings]) -> None:
     """Raises `ConfigError` where no pair at all has its tokens; one pair's missing token does not stop the others."""
-    from syncd.settings import ConfigError
+    from syncd.config_files import ConfigError
 
     problems = []
     for pair in pairs:
@@ -231,9 +233,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _explained(error: Exception, *, verbose: bool) -> int:
     """The sentence and the exit code of a failure (CONTRACT "Exit codes")."""
+    from syncd.config_files import ConfigError
     from syncd.folder import FolderUnusable
     from syncd.lock import Held
-    from syncd.settings import ConfigError
     from syncd.sides import Misconfigured, SideDown
     from syncd.store import StoreFailed
 

@@ -32,7 +32,7 @@ def status(context: click.Context, as_json: bool) -> None:
     for pair in chosen(context, settings):
         store = reader(settings, pair.name)
         try:
-            budgets = standing(store, settings.pair, pair, settings.interval, time.time())
+            budgets = standing(store, settings.pair, pair, settings.interval_of(pair), time.time())
             found = status_json(
                 pair.name,
                 store.last_passes(),
