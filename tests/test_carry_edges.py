@@ -73,8 +73,8 @@ class Diary:
 
     def _intent(self, write: Write) -> list[str]:
         lines = [
-            f"intent {write.id - self.first} pass {write.pass_id} at {self.later(write.at)} {write.action} {write.side} "
-            f"{write.deal or '-'} {write.row or '-'} “{write.title}” before {self._before(write)}"
+            f"intent {write.id - self.first} pass {write.pass_id} at {self.later(write.at)} {write.action} "
+            f"{write.side} {write.deal or '-'} {write.row or '-'} “{write.title}” before {self._before(write)}"
         ]
         for one in write.changes:
             lines.append(
@@ -1211,134 +1211,31 @@ def a_new_row_refused(world: World) -> None:
 
 
 @whole(
-    "intent 1 pass 3 at 60.04 create table deal0000 - “Deal deal0000” before -",
-    "  name new: None -> Deal deal0000 ( -> Deal deal0000) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0000",
+    "intent 1 pass 3 at 60.04 create table deal0 - “Deal deal0” before -",
+    "  name new: None -> Deal deal0 ( -> Deal deal0) the deal has no row in Airtable yet; target None at -, "
+    "source Deal deal0",
     "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
     "['p1', 's1']",
     "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
     "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
-    "  owner new: None -> u1 ( -> Ann) the deal has no row in Airtable yet; target None at -, source u1",
-    "  source new: None -> web ( -> web) the deal has no row in Airtable yet; target None at -, source web",
-    "intent 2 pass 3 at 60.04 create table deal0001 - “Deal deal0001” before -",
-    "  name new: None -> Deal deal0001 ( -> Deal deal0001) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0001",
+    "intent 2 pass 3 at 60.04 create table deal1 - “Deal deal1” before -",
+    "  name new: None -> Deal deal1 ( -> Deal deal1) the deal has no row in Airtable yet; target None at -, "
+    "source Deal deal1",
     "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
     "['p1', 's1']",
     "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
     "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
-    "  owner new: None -> u1 ( -> Ann) the deal has no row in Airtable yet; target None at -, source u1",
-    "  source new: None -> web ( -> web) the deal has no row in Airtable yet; target None at -, source web",
-    "intent 3 pass 3 at 60.04 create table deal0002 - “Deal deal0002” before -",
-    "  name new: None -> Deal deal0002 ( -> Deal deal0002) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0002",
-    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
-    "['p1', 's1']",
-    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
-    "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
-    "  owner new: None -> u1 ( -> Ann) the deal has no row in Airtable yet; target None at -, source u1",
-    "  source new: None -> web ( -> web) the deal has no row in Airtable yet; target None at -, source web",
-    "intent 4 pass 3 at 60.04 create table deal0003 - “Deal deal0003” before -",
-    "  name new: None -> Deal deal0003 ( -> Deal deal0003) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0003",
-    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
-    "['p1', 's1']",
-    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
-    "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
-    "  owner new: None -> u1 ( -> Ann) the deal has no row in Airtable yet; target None at -, source u1",
-    "  source new: None -> web ( -> web) the deal has no row in Airtable yet; target None at -, source web",
-    "intent 5 pass 3 at 60.04 create table deal0004 - “Deal deal0004” before -",
-    "  name new: None -> Deal deal0004 ( -> Deal deal0004) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0004",
-    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
-    "['p1', 's1']",
-    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
-    "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
-    "  owner new: None -> u1 ( -> Ann) the deal has no row in Airtable yet; target None at -, source u1",
-    "  source new: None -> web ( -> web) the deal has no row in Airtable yet; target None at -, source web",
-    "intent 6 pass 3 at 60.04 create table deal0005 - “Deal deal0005” before -",
-    "  name new: None -> Deal deal0005 ( -> Deal deal0005) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0005",
-    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
-    "['p1', 's1']",
-    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
-    "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
-    "  owner new: None -> u1 ( -> Ann) the deal has no row in Airtable yet; target None at -, source u1",
-    "  source new: None -> web ( -> web) the deal has no row in Airtable yet; target None at -, source web",
-    "intent 7 pass 3 at 60.04 create table deal0006 - “Deal deal0006” before -",
-    "  name new: None -> Deal deal0006 ( -> Deal deal0006) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0006",
-    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
-    "['p1', 's1']",
-    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
-    "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
-    "  owner new: None -> u1 ( -> Ann) the deal has no row in Airtable yet; target None at -, source u1",
-    "  source new: None -> web ( -> web) the deal has no row in Airtable yet; target None at -, source web",
-    "intent 8 pass 3 at 60.04 create table deal0007 - “Deal deal0007” before -",
-    "  name new: None -> Deal deal0007 ( -> Deal deal0007) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0007",
-    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
-    "['p1', 's1']",
-    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
-    "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
-    "  owner new: None -> u1 ( -> Ann) the deal has no row in Airtable yet; target None at -, source u1",
-    "  source new: None -> web ( -> web) the deal has no row in Airtable yet; target None at -, source web",
-    "intent 9 pass 3 at 60.04 create table deal0008 - “Deal deal0008” before -",
-    "  name new: None -> Deal deal0008 ( -> Deal deal0008) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0008",
-    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
-    "['p1', 's1']",
-    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
-    "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
-    "  owner new: None -> u1 ( -> Ann) the deal has no row in Airtable yet; target None at -, source u1",
-    "  source new: None -> web ( -> web) the deal has no row in Airtable yet; target None at -, source web",
-    "intent 10 pass 3 at 60.04 create table deal0009 - “Deal deal0009” before -",
-    "  name new: None -> Deal deal0009 ( -> Deal deal0009) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0009",
-    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
-    "['p1', 's1']",
-    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
-    "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
-    "  owner new: None -> u1 ( -> Ann) the deal has no row in Airtable yet; target None at -, source u1",
-    "  source new: None -> web ( -> web) the deal has no row in Airtable yet; target None at -, source web",
-    "make table deal0000 {'name': 'Deal deal0000', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, "
-    "'owner': 'Ann', 'source': 'web'} message None",
-    "make table deal0001 {'name': 'Deal deal0001', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, "
-    "'owner': 'Ann', 'source': 'web'} message None",
-    "make table deal0002 {'name': 'Deal deal0002', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, "
-    "'owner': 'Ann', 'source': 'web'} message None",
-    "make table deal0003 {'name': 'Deal deal0003', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, "
-    "'owner': 'Ann', 'source': 'web'} message None",
-    "make table deal0004 {'name': 'Deal deal0004', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, "
-    "'owner': 'Ann', 'source': 'web'} message None",
-    "make table deal0005 {'name': 'Deal deal0005', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, "
-    "'owner': 'Ann', 'source': 'web'} message None",
-    "make table deal0006 {'name': 'Deal deal0006', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, "
-    "'owner': 'Ann', 'source': 'web'} message None",
-    "make table deal0007 {'name': 'Deal deal0007', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, "
-    "'owner': 'Ann', 'source': 'web'} message None",
-    "make table deal0008 {'name': 'Deal deal0008', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, "
-    "'owner': 'Ann', 'source': 'web'} message None",
-    "make table deal0009 {'name': 'Deal deal0009', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, "
-    "'owner': 'Ann', 'source': 'web'} message None",
-    "1 refused at 60.05 : No row for deal0000.",
-    "2 refused at 60.05 : No row for deal0001.",
-    "3 refused at 60.05 : No row for deal0002.",
-    "4 refused at 60.05 : No row for deal0003.",
-    "5 refused at 60.05 : No row for deal0004.",
-    "6 refused at 60.05 : No row for deal0005.",
-    "7 refused at 60.05 : No row for deal0006.",
-    "8 refused at 60.05 : No row for deal0007.",
-    "9 refused at 60.05 : No row for deal0008.",
-    "10 refused at 60.05 : No row for deal0009.",
-    "code 3; waiting 3; suspended No row for deal0001.; suspended No row for deal0002.; suspended No row for "
-    "deal0003.; suspended No row for deal0004.; suspended No row for deal0005.; suspended No row for deal0006.; "
-    "suspended No row for deal0007.; suspended No row for deal0008.; suspended No row for deal0009.",
+    "make table deal0 {'name': 'Deal deal0', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100} message None",
+    "make table deal1 {'name': 'Deal deal1', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100} message None",
+    "1 refused at 60.05 : No row for “deal0”.",
+    "2 refused at 60.05 : No row for “deal1”.",
+    "code 3; waiting 3; suspended No row for “deal1”.",
 )
 def all_new_rows_refused(world: World) -> None:
-    for n in range(13):
-        world.deal(f"deal{n:04d}")
-    world.table.faults.refuse = refusing("No row for ID.")
+    world.table.write_batch = 2
+    for n in range(5):
+        world.deal(f"deal{n}", owner=None, source=None)
+    world.table.faults.refuse = refusing("No row for “ID”.")
 
 
 @whole(
@@ -1593,294 +1490,107 @@ def row_comes_back_but_its_deal_is_gone(world: World) -> None:
 
 
 @whole(
-    "intent 1 pass 3 at 60.04 create table deal0000 - “Deal deal0000” before -",
-    "  name new: None -> Deal deal0000 ( -> Deal deal0000) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0000",
+    "intent 1 pass 3 at 60.04 create table deal0 - “Deal deal0” before -",
+    "  name new: None -> Deal deal0 ( -> Deal deal0) the deal has no row in Airtable yet; target None at -, "
+    "source Deal deal0",
     "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
     "['p1', 's1']",
     "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
     "  value new: None -> 0 ( -> 0) the deal has no row in Airtable yet; target None at -, source 0",
-    "intent 2 pass 3 at 60.04 create table deal0001 - “Deal deal0001” before -",
-    "  name new: None -> Deal deal0001 ( -> Deal deal0001) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0001",
+    "intent 2 pass 3 at 60.04 create table deal1 - “Deal deal1” before -",
+    "  name new: None -> Deal deal1 ( -> Deal deal1) the deal has no row in Airtable yet; target None at -, "
+    "source Deal deal1",
     "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
     "['p1', 's1']",
     "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
     "  value new: None -> 0 ( -> 0) the deal has no row in Airtable yet; target None at -, source 0",
-    "intent 3 pass 3 at 60.04 create table deal0002 - “Deal deal0002” before -",
-    "  name new: None -> Deal deal0002 ( -> Deal deal0002) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0002",
+    "make table deal0 {'name': 'Deal deal0', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} message None",
+    "make table deal1 {'name': 'Deal deal1', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} message None",
+    "intent 3 pass 3 at 60.05 create table deal2 - “Deal deal2” before -",
+    "  name new: None -> Deal deal2 ( -> Deal deal2) the deal has no row in Airtable yet; target None at -, "
+    "source Deal deal2",
     "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
     "['p1', 's1']",
     "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
     "  value new: None -> 0 ( -> 0) the deal has no row in Airtable yet; target None at -, source 0",
-    "intent 4 pass 3 at 60.04 create table deal0003 - “Deal deal0003” before -",
-    "  name new: None -> Deal deal0003 ( -> Deal deal0003) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0003",
-    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
-    "['p1', 's1']",
-    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
-    "  value new: None -> 0 ( -> 0) the deal has no row in Airtable yet; target None at -, source 0",
-    "intent 5 pass 3 at 60.04 create table deal0004 - “Deal deal0004” before -",
-    "  name new: None -> Deal deal0004 ( -> Deal deal0004) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0004",
-    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
-    "['p1', 's1']",
-    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
-    "  value new: None -> 0 ( -> 0) the deal has no row in Airtable yet; target None at -, source 0",
-    "intent 6 pass 3 at 60.04 create table deal0005 - “Deal deal0005” before -",
-    "  name new: None -> Deal deal0005 ( -> Deal deal0005) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0005",
-    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
-    "['p1', 's1']",
-    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
-    "  value new: None -> 0 ( -> 0) the deal has no row in Airtable yet; target None at -, source 0",
-    "intent 7 pass 3 at 60.04 create table deal0006 - “Deal deal0006” before -",
-    "  name new: None -> Deal deal0006 ( -> Deal deal0006) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0006",
-    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
-    "['p1', 's1']",
-    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
-    "  value new: None -> 0 ( -> 0) the deal has no row in Airtable yet; target None at -, source 0",
-    "intent 8 pass 3 at 60.04 create table deal0007 - “Deal deal0007” before -",
-    "  name new: None -> Deal deal0007 ( -> Deal deal0007) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0007",
-    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
-    "['p1', 's1']",
-    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
-    "  value new: None -> 0 ( -> 0) the deal has no row in Airtable yet; target None at -, source 0",
-    "intent 9 pass 3 at 60.04 create table deal0008 - “Deal deal0008” before -",
-    "  name new: None -> Deal deal0008 ( -> Deal deal0008) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0008",
-    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
-    "['p1', 's1']",
-    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
-    "  value new: None -> 0 ( -> 0) the deal has no row in Airtable yet; target None at -, source 0",
-    "intent 10 pass 3 at 60.04 create table deal0009 - “Deal deal0009” before -",
-    "  name new: None -> Deal deal0009 ( -> Deal deal0009) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0009",
-    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
-    "['p1', 's1']",
-    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
-    "  value new: None -> 0 ( -> 0) the deal has no row in Airtable yet; target None at -, source 0",
-    "make table deal0000 {'name': 'Deal deal0000', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} "
-    "message None",
-    "make table deal0001 {'name': 'Deal deal0001', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} "
-    "message None",
-    "make table deal0002 {'name': 'Deal deal0002', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} "
-    "message None",
-    "make table deal0003 {'name': 'Deal deal0003', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} "
-    "message None",
-    "make table deal0004 {'name': 'Deal deal0004', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} "
-    "message None",
-    "make table deal0005 {'name': 'Deal deal0005', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} "
-    "message None",
-    "make table deal0006 {'name': 'Deal deal0006', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} "
-    "message None",
-    "make table deal0007 {'name': 'Deal deal0007', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} "
-    "message None",
-    "make table deal0008 {'name': 'Deal deal0008', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} "
-    "message None",
-    "make table deal0009 {'name': 'Deal deal0009', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} "
-    "message None",
-    "intent 11 pass 3 at 60.05 create table deal0010 - “Deal deal0010” before -",
-    "  name new: None -> Deal deal0010 ( -> Deal deal0010) the deal has no row in Airtable yet; target None at "
-    "-, source Deal deal0010",
-    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
-    "['p1', 's1']",
-    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
-    "  value new: None -> 0 ( -> 0) the deal has no row in Airtable yet; target None at -, source 0",
-    "make table deal0010 {'name': 'Deal deal0010', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} "
-    "message None",
+    "make table deal2 {'name': 'Deal deal2', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} message None",
     "1 done at 60.05 rec0003",
     "2 done at 60.05 rec0004",
-    "3 done at 60.05 rec0005",
-    "4 done at 60.05 rec0006",
-    "5 done at 60.05 rec0007",
-    "6 done at 60.05 rec0008",
-    "7 done at 60.05 rec0009",
-    "8 done at 60.05 rec0010",
-    "9 done at 60.05 rec0011",
-    "10 done at 60.05 rec0012",
-    "11 done at 60.06 rec0013",
-    "link deal0000 rec0003 both “Deal deal0000” seen 0.00 at 60.05 foreign 0.00 own -",
-    "  agreed name: Deal deal0000 “Deal deal0000”, CRM Deal deal0000, table Deal deal0000",
+    "3 done at 60.06 rec0005",
+    "link deal0 rec0003 both “Deal deal0” seen 0.00 at 60.05 foreign 0.00 own -",
+    "  agreed name: Deal deal0 “Deal deal0”, CRM Deal deal0, table Deal deal0",
     "  agreed stage: p1:s1 “Sales / New”, CRM ['p1', 's1'], table ['Sales', 'New']",
     "  agreed status: open “open”, CRM open, table open",
     "  agreed value: 0 “0”, CRM 0, table 0",
     "  agreed owner: None “”, CRM None, table None",
     "  agreed source: None “”, CRM None, table None",
-    "link deal0001 rec0004 both “Deal deal0001” seen 0.00 at 60.05 foreign 0.00 own -",
-    "  agreed name: Deal deal0001 “Deal deal0001”, CRM Deal deal0001, table Deal deal0001",
+    "link deal1 rec0004 both “Deal deal1” seen 0.00 at 60.05 foreign 0.00 own -",
+    "  agreed name: Deal deal1 “Deal deal1”, CRM Deal deal1, table Deal deal1",
     "  agreed stage: p1:s1 “Sales / New”, CRM ['p1', 's1'], table ['Sales', 'New']",
     "  agreed status: open “open”, CRM open, table open",
     "  agreed value: 0 “0”, CRM 0, table 0",
     "  agreed owner: None “”, CRM None, table None",
     "  agreed source: None “”, CRM None, table None",
-    "link deal0002 rec0005 both “Deal deal0002” seen 0.00 at 60.05 foreign 0.00 own -",
-    "  agreed name: Deal deal0002 “Deal deal0002”, CRM Deal deal0002, table Deal deal0002",
+    "link deal2 rec0005 both “Deal deal2” seen 0.00 at 60.06 foreign 0.00 own -",
+    "  agreed name: Deal deal2 “Deal deal2”, CRM Deal deal2, table Deal deal2",
     "  agreed stage: p1:s1 “Sales / New”, CRM ['p1', 's1'], table ['Sales', 'New']",
     "  agreed status: open “open”, CRM open, table open",
     "  agreed value: 0 “0”, CRM 0, table 0",
     "  agreed owner: None “”, CRM None, table None",
     "  agreed source: None “”, CRM None, table None",
-    "link deal0003 rec0006 both “Deal deal0003” seen 0.00 at 60.05 foreign 0.00 own -",
-    "  agreed name: Deal deal0003 “Deal deal0003”, CRM Deal deal0003, table Deal deal0003",
-    "  agreed stage: p1:s1 “Sales / New”, CRM ['p1', 's1'], table ['Sales', 'New']",
-    "  agreed status: open “open”, CRM open, table open",
-    "  agreed value: 0 “0”, CRM 0, table 0",
-    "  agreed owner: None “”, CRM None, table None",
-    "  agreed source: None “”, CRM None, table None",
-    "link deal0004 rec0007 both “Deal deal0004” seen 0.00 at 60.05 foreign 0.00 own -",
-    "  agreed name: Deal deal0004 “Deal deal0004”, CRM Deal deal0004, table Deal deal0004",
-    "  agreed stage: p1:s1 “Sales / New”, CRM ['p1', 's1'], table ['Sales', 'New']",
-    "  agreed status: open “open”, CRM open, table open",
-    "  agreed value: 0 “0”, CRM 0, table 0",
-    "  agreed owner: None “”, CRM None, table None",
-    "  agreed source: None “”, CRM None, table None",
-    "link deal0005 rec0008 both “Deal deal0005” seen 0.00 at 60.05 foreign 0.00 own -",
-    "  agreed name: Deal deal0005 “Deal deal0005”, CRM Deal deal0005, table Deal deal0005",
-    "  agreed stage: p1:s1 “Sales / New”, CRM ['p1', 's1'], table ['Sales', 'New']",
-    "  agreed status: open “open”, CRM open, table open",
-    "  agreed value: 0 “0”, CRM 0, table 0",
-    "  agreed owner: None “”, CRM None, table None",
-    "  agreed source: None “”, CRM None, table None",
-    "link deal0006 rec0009 both “Deal deal0006” seen 0.00 at 60.05 foreign 0.00 own -",
-    "  agreed name: Deal deal0006 “Deal deal0006”, CRM Deal deal0006, table Deal deal0006",
-    "  agreed stage: p1:s1 “Sales / New”, CRM ['p1', 's1'], table ['Sales', 'New']",
-    "  agreed status: open “open”, CRM open, table open",
-    "  agreed value: 0 “0”, CRM 0, table 0",
-    "  agreed owner: None “”, CRM None, table None",
-    "  agreed source: None “”, CRM None, table None",
-    "link deal0007 rec0010 both “Deal deal0007” seen 0.00 at 60.05 foreign 0.00 own -",
-    "  agreed name: Deal deal0007 “Deal deal0007”, CRM Deal deal0007, table Deal deal0007",
-    "  agreed stage: p1:s1 “Sales / New”, CRM ['p1', 's1'], table ['Sales', 'New']",
-    "  agreed status: open “open”, CRM open, table open",
-    "  agreed value: 0 “0”, CRM 0, table 0",
-    "  agreed owner: None “”, CRM None, table None",
-    "  agreed source: None “”, CRM None, table None",
-    "link deal0008 rec0011 both “Deal deal0008” seen 0.00 at 60.05 foreign 0.00 own -",
-    "  agreed name: Deal deal0008 “Deal deal0008”, CRM Deal deal0008, table Deal deal0008",
-    "  agreed stage: p1:s1 “Sales / New”, CRM ['p1', 's1'], table ['Sales', 'New']",
-    "  agreed status: open “open”, CRM open, table open",
-    "  agreed value: 0 “0”, CRM 0, table 0",
-    "  agreed owner: None “”, CRM None, table None",
-    "  agreed source: None “”, CRM None, table None",
-    "link deal0009 rec0012 both “Deal deal0009” seen 0.00 at 60.05 foreign 0.00 own -",
-    "  agreed name: Deal deal0009 “Deal deal0009”, CRM Deal deal0009, table Deal deal0009",
-    "  agreed stage: p1:s1 “Sales / New”, CRM ['p1', 's1'], table ['Sales', 'New']",
-    "  agreed status: open “open”, CRM open, table open",
-    "  agreed value: 0 “0”, CRM 0, table 0",
-    "  agreed owner: None “”, CRM None, table None",
-    "  agreed source: None “”, CRM None, table None",
-    "link deal0010 rec0013 both “Deal deal0010” seen 0.00 at 60.06 foreign 0.00 own -",
-    "  agreed name: Deal deal0010 “Deal deal0010”, CRM Deal deal0010, table Deal deal0010",
-    "  agreed stage: p1:s1 “Sales / New”, CRM ['p1', 's1'], table ['Sales', 'New']",
-    "  agreed status: open “open”, CRM open, table open",
-    "  agreed value: 0 “0”, CRM 0, table 0",
-    "  agreed owner: None “”, CRM None, table None",
-    "  agreed source: None “”, CRM None, table None",
-    "code 0; created [0, 11]",
+    "code 0; created [0, 3]",
 )
 def new_rows_in_batches(world: World) -> None:
-    for n in range(11):
-        world.deal(f"deal{n:04d}", owner=None, value=0, source=None)
+    world.table.write_batch = 2
+    for n in range(3):
+        world.deal(f"deal{n}", owner=None, value=0, source=None)
 
 
 @whole(
-    "intent 1 pass 3 at 60.04 message table no id at all row0000 “Row 0” before -",
-    "  sync message: None -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete "
-    "them. ( -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.) what to "
-    "know of this row; target None at -, source None",
-    "intent 2 pass 3 at 60.04 message table no id at all row0001 “Row 1” before -",
-    "  sync message: None -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete "
-    "them. ( -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.) what to "
-    "know of this row; target None at -, source None",
-    "intent 3 pass 3 at 60.04 message table no id at all row0002 “Row 2” before -",
-    "  sync message: None -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete "
-    "them. ( -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.) what to "
-    "know of this row; target None at -, source None",
-    "intent 4 pass 3 at 60.04 message table no id at all row0003 “Row 3” before -",
-    "  sync message: None -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete "
-    "them. ( -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.) what to "
-    "know of this row; target None at -, source None",
-    "intent 5 pass 3 at 60.04 message table no id at all row0004 “Row 4” before -",
-    "  sync message: None -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete "
-    "them. ( -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.) what to "
-    "know of this row; target None at -, source None",
-    "intent 6 pass 3 at 60.04 message table no id at all row0005 “Row 5” before -",
-    "  sync message: None -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete "
-    "them. ( -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.) what to "
-    "know of this row; target None at -, source None",
-    "intent 7 pass 3 at 60.04 message table no id at all row0006 “Row 6” before -",
-    "  sync message: None -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete "
-    "them. ( -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.) what to "
-    "know of this row; target None at -, source None",
-    "intent 8 pass 3 at 60.04 message table no id at all row0007 “Row 7” before -",
-    "  sync message: None -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete "
-    "them. ( -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.) what to "
-    "know of this row; target None at -, source None",
-    "intent 9 pass 3 at 60.04 message table no id at all row0008 “Row 8” before -",
-    "  sync message: None -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete "
-    "them. ( -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.) what to "
-    "know of this row; target None at -, source None",
-    "intent 10 pass 3 at 60.04 message table no id at all row0009 “Row 9” before -",
-    "  sync message: None -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete "
-    "them. ( -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.) what to "
-    "know of this row; target None at -, source None",
-    "send table row0000 {} message '11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or "
-    "delete them.' key None",
-    "send table row0001 {} message '11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or "
-    "delete them.' key None",
-    "send table row0002 {} message '11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or "
-    "delete them.' key None",
-    "send table row0003 {} message '11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or "
-    "delete them.' key None",
-    "send table row0004 {} message '11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or "
-    "delete them.' key None",
-    "send table row0005 {} message '11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or "
-    "delete them.' key None",
-    "send table row0006 {} message '11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or "
-    "delete them.' key None",
-    "send table row0007 {} message '11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or "
-    "delete them.' key None",
-    "send table row0008 {} message '11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or "
-    "delete them.' key None",
-    "send table row0009 {} message '11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or "
-    "delete them.' key None",
-    "intent 11 pass 3 at 60.05 message table no id at all row0010 “Row 10” before -",
-    "  sync message: None -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete "
-    "them. ( -> 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.) what to "
-    "know of this row; target None at -, source None",
-    "send table row0010 {} message '11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or "
-    "delete them.' key None",
+    "intent 1 pass 3 at 60.04 message table A rowA “Deal A” before -",
+    "  sync message: None -> Status “sold” does not exist. Choose one of: open, won, lost, abandoned. ( -> "
+    "Status “sold” does not exist. Choose one of: open, won, lost, abandoned.) what to know of this row; target "
+    "None at -, source None",
+    "intent 2 pass 3 at 60.04 message table B rowB “Deal B” before -",
+    "  sync message: None -> Status “sold” does not exist. Choose one of: open, won, lost, abandoned. ( -> "
+    "Status “sold” does not exist. Choose one of: open, won, lost, abandoned.) what to know of this row; target "
+    "None at -, source None",
+    "send table rowA {} message 'Status “sold” does not exist. Choose one of: open, won, lost, abandoned.' key None",
+    "send table rowB {} message 'Status “sold” does not exist. Choose one of: open, won, lost, abandoned.' key None",
+    "intent 3 pass 3 at 60.05 message table no id row0003 “Three” before -",
+    "  sync message: None -> “no id” is no id of a deal. Clear GHL ID, or put the right one in. ( -> “no id” is "
+    "no id of a deal. Clear GHL ID, or put the right one in.) what to know of this row; target None at -, source "
+    "None",
+    "send table row0003 {} message '“no id” is no id of a deal. Clear GHL ID, or put the right one in.' key None",
     "1 done at 60.05",
     "2 done at 60.05",
-    "3 done at 60.05",
-    "4 done at 60.05",
-    "5 done at 60.05",
-    "6 done at 60.05",
-    "7 done at 60.05",
-    "8 done at 60.05",
-    "9 done at 60.05",
-    "10 done at 60.05",
-    "11 done at 60.06",
-    "said row0000: 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.",
-    "said row0001: 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.",
-    "said row0002: 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.",
-    "said row0003: 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.",
-    "said row0004: 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.",
-    "said row0005: 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.",
-    "said row0006: 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.",
-    "said row0007: 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.",
-    "said row0008: 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.",
-    "said row0009: 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.",
-    "said row0010: 11 rows have this GHL ID. Keep one and clear the GHL ID of the others, or delete them.",
+    "3 done at 60.06",
+    "said rowA: Status “sold” does not exist. Choose one of: open, won, lost, abandoned.",
+    "said rowB: Status “sold” does not exist. Choose one of: open, won, lost, abandoned.",
+    "said row0003: “no id” is no id of a deal. Clear GHL ID, or put the right one in.",
     "code 3",
 )
 def messages_in_batches(world: World) -> None:
-    for n in range(11):
-        world.table.put(f"row{n:04d}", "no id at all", name=f"Row {n}")
+    world.table.write_batch = 2
+    for deal in (A, B):
+        world.edit_row(deal, status="sold")
+    world.table.put("row0003", "no id", name="Three")
+
+
+@whole(
+    "intent 1 pass 4 at 60.04 message table A rowA “Deal A” before -",
+    "  sync message: Stage “Nope” is not in pipeline “Sales”. Choose one of: New, Qualified, Closed Won. -> None "
+    "(Stage “Nope” is not in pipeline “Sales”. Choose one of: New, Qualified, Closed Won. -> ) what to know of "
+    "this row; target None at -, source None",
+    "send table rowA {} message '' key None",
+    "1 done at 60.05",
+    "said rowA: ",
+    "code 0",
+)
+def message_that_no_longer_holds(world: World) -> None:
+    world.edit_row(A, stage="Nope")
+    world.run(1)
+    world.edit_row(A, stage="New")
 
 
 @whole(
