@@ -12,13 +12,30 @@ from typing import Any
 
 import pytest
 
-from syncd.model import ABSENT, Link, LinkState, Missing, Raw, Record, Side, Stamp
-from syncd.plan import Plan, View, fingerprint, make_plan
+from syncd.judge import Change, ChangeKind
+from syncd.model import ABSENT, Agreed, Link, LinkState, Missing, Raw, Record, Side, Stamp, packed_shadow
+from syncd.newcomers import NewDeal
+from syncd.plan import (
+    ITS_MAKING,
+    Deletion,
+    How,
+    NewRow,
+    Plan,
+    Update,
+    View,
+    fingerprint,
+    left_scope,
+    make_plan,
+    stands_for,
+)
 from syncd.policy import DealDeleted, Policy, RowDeleted
-from syncd.sides import Question, ReadResult, Stage, Unread
-from tests.memory import FIELD_NAMES, SALES, SERVICE, START, VOCABULARY
+from syncd.sides import Person, Question, ReadResult, Stage, Unread
+from syncd.values import TextCodec
+from tests.memory import FIELD_NAMES as NAMES_OF_FIELDS
+from tests.memory import SALES, SERVICE, START, VOCABULARY, field_of
 from tests.test_plan import CELLS, DEAL_VALUES, Bench
 
+FIELD_NAMES = (*NAMES_OF_FIELDS, "email")  # the last only where a case has that column
 A, B = "dealA1", "dealB2"
 NAME, STAGE, STATUS, VALUE, OWNER, SOURCE = range(6)
 ALL_TYPED = (True, False, False, True, False, True)
@@ -53,7 +70,7 @@ def told(plan: Plan) -> list[str]:
     lines += [f"unread {id} {count}" for id, count in plan.unread.items()]
     lines += [f"unlisted {owner}" for owner in sorted(plan.unlisted)]
     lines += [
-        f"{f.trouble} {f.deal or '-'} {f.row or '-'} “{f.title}” person {f.needs_person}: {f.sentence}"
+        f"{f.trouble} {_of(f.deal)} {_of(f.row)} “{f.title}” person {f.needs_person}: {f.sentence}"
         for f in plan.findings
     ]
     lines += [f"without id {plan.rows_without_id}"] * (plan.rows_without_id > 0)
@@ -63,6 +80,10 @@ def told(plan: Plan) -> list[str]:
     assert isinstance(plan.needs.vocabulary, bool)
     assert isinstance(plan.all_judged, bool)
     return lines + ["read names"] * plan.needs.vocabulary + ["not all judged"] * (not plan.all_judged)
+
+
+def _of(record: str) -> str:
+    return "-" if record == "" else record
 
 
 def _later(stamp: float | None) -> str:
@@ -118,7 +139,7 @@ def deal_of(**values: Raw) -> dict[str, Raw]:
 
 def raw_of(record: Record, **values: Raw) -> tuple[Raw, ...]:
     """A record's raw values with these in place of the old ones."""
-    return tuple(values.get(name, old) for name, old in zip(FIELD_NAMES, record.raw, strict=True))
+    return tuple(values.get(name, old) for name, old in zip(NAMES_OF_FIELDS, record.raw, strict=True))
 
 
 Case = Callable[[Bench], View]
@@ -779,6 +800,24 @@ def deal_without_row_that_has_left(bench: Bench) -> View:
     return reading(view, crm={"dealC3": replace(view.crm["dealC3"], outside="p3")})
 
 
+@whole(
+    "new row dealC3 “Deal” again False stamp 100.02: the deal has no row in Airtable yet",
+    "  name ('Deal', 'Deal', 'Deal'), stage ('p1:s1', ['p1', 's1'], ['Sales', 'New']), status ('open', 'open', "
+    "'open'), value ('100', 100, 100), source ('web', 'web', 'web')",
+    "new row dealD4 “Deal” again False stamp 100.02: the deal has no row in Airtable yet",
+    "  name ('Deal', 'Deal', 'Deal'), stage ('p1:s1', ['p1', 's1'], ['Sales', 'New']), status ('open', 'open', "
+    "'open'), value ('100', 100, 100), source ('web', 'web', 'web')",
+    "unlisted u8",
+    "unlisted u9",
+    "read names",
+)
+def owners_whom_nobody_lists_and_one_is_known_to_be(bench: Bench) -> View:
+    bench.crm.put("dealC3", **deal_of(owner="u8"))
+    bench.crm.put("dealD4", **deal_of(owner="u9"))
+    view = bench.view()
+    return replace(view, ground=replace(view.ground, unlisted=frozenset({"u9"})))
+
+
 # --- both records of a link ------------------------------------------------------------------------------------------
 
 
@@ -1107,6 +1146,36 @@ def pipeline_no_longer_synced_of_a_deleted_row(bench: Bench) -> View:
     return reading(lost(pipeline_no_longer_synced(bench), "row-dealA1"), table={"row-dealA1": ABSENT})
 
 
+@whole(
+    "link dealA1 row-dealA1 both “Deal” 0 - 0",
+)
+def shadow_in_another_order(bench: Bench) -> View:
+    """The fields of the configuration stand in another order than before."""
+    bench.renamed = False
+    link = bench.links[A]
+    bench.links[A] = replace(link, shadow=packed_shadow(link.agreed(), FIELD_NAMES[::-1]))
+    return bench.view()
+
+
+@whole(
+    "link dealA1 row-dealA1 both “Deal” 100.02 100.04 100.02",
+    "not told dealA1 row-dealA1 “Deal” person False: “Status” waits: HighLevel says status “all”.",
+)
+def status_that_the_crm_should_not_hold(bench: Bench) -> View:
+    bench.crm.put(A, status="all")
+    return bench.view()
+
+
+@whole(
+    "link dealC3 row3 both “” 100.02 100.04 100.02",
+    "not told dealC3 row3 “” person False: “Name” waits: it is blank in HighLevel.",
+)
+def new_link_of_a_deal_without_a_name(bench: Bench) -> View:
+    bench.crm.put("dealC3", **deal_of(name=None))
+    bench.table.put("row3", "dealC3", **CELLS)
+    return bench.view()
+
+
 # --- stamps and reads ------------------------------------------------------------------------------------------------
 
 
@@ -1252,6 +1321,28 @@ def link_that_never_saw_a_stamp(bench: Bench) -> View:
     return bench.view()
 
 
+@whole(
+    "not all judged",
+)
+def search_is_behind_and_names_are_looked_at(bench: Bench) -> View:
+    bench.crm.put(A, status="won")
+    return replace(stale(bench, 0.0), renamed=True)
+
+
+@whole(
+    "link dealA1 row-dealA1 both “Deal” 100.02 100.04 33",
+    "conflict without edit times dealA1 row-dealA1 “Deal” person False: both changed; the edit times are not known yet",
+    "ask row-dealA1 value 35",
+)
+def conflict_with_an_own_stamp(bench: Bench) -> View:
+    """What dates the deal is our own write: the newest stamp before it counts."""
+    bench.crm.put(A, value=7)
+    bench.table.put("row-dealA1", None, value=5)
+    view = bench.view()
+    link = replace(view.links[A], own=(view.crm[A].stamp or 0.0,), foreign=START + 33)
+    return replace(view, links={**view.links, A: link})
+
+
 # --- typing ----------------------------------------------------------------------------------------------------------
 
 
@@ -1379,6 +1470,50 @@ def blank_name_while_quiet(bench: Bench) -> View:
     return typing(bench.view())
 
 
+@whole(
+    "update crm dealA1 row-dealA1 “Deal”",
+    "  value: edit 100 -> 5: changed in Airtable, unchanged in HighLevel",
+    "  owner: edit u1 -> u2: changed in Airtable, unchanged in HighLevel",
+)
+def cell_edited_at_the_very_instant(bench: Bench) -> View:
+    view = somebody_may_be_typing(bench)
+    instant = round(view.now - 5.0, 3)
+    return typing(view, {Question("row-dealA1", VALUE, instant): Stamp(instant, instant)})
+
+
+@whole(
+    "update crm dealA1 row-dealA1 “Deal”",
+    "  owner: edit u1 -> u2: changed in Airtable, unchanged in HighLevel",
+    "still being typed dealA1 row-dealA1 “Deal” person False: It was edited a moment ago; it waits until that rests.",
+    "ask row-dealA1 value 95.04",
+    "not all judged",
+)
+def moment_between_two_milliseconds(bench: Bench) -> View:
+    view = somebody_may_be_typing(bench)
+    return replace(view, now=view.now + 0.0004)
+
+
+@whole(
+    "update crm dealA1 row-dealA1 “Deal”",
+    "  value: edit 100 -> 5: changed in Airtable, unchanged in HighLevel",
+    "  owner: edit u1 -> u2: changed in Airtable, unchanged in HighLevel",
+)
+def nobody_knows_which_cells_are_typed(bench: Bench) -> View:
+    view = somebody_may_be_typing(bench)
+    return replace(view, ground=replace(view.ground, typed=()))
+
+
+@whole(
+    "update table dealC3 row3 “Deal”",
+    "  stage: fill None -> p1:s1: a blank stage is filled again from HighLevel",
+    "link dealC3 row3 both “Deal” 100.02 100.04 100.02",
+)
+def blank_stage_of_a_new_link_while_quiet(bench: Bench) -> View:
+    bench.crm.put("dealC3", **deal_of())
+    bench.table.put("row3", "dealC3", **{**CELLS, "stage": None})
+    return typing(bench.view())
+
+
 # --- rows that have no deal ------------------------------------------------------------------------------------------
 
 
@@ -1437,6 +1572,251 @@ def row_half_typed(bench: Bench) -> View:
     return typing(bench.view())
 
 
+@whole(
+    "still being typed - one “one” person False: It was edited a moment ago; it waits until that rests.",
+    "still being typed - two “two” person False: It was edited a moment ago; it waits until that rests.",
+    "still being typed - three “three” person False: It was edited a moment ago; it waits until that rests.",
+    "without id 3",
+    "ask one name 95.04",
+    "ask three name 95.04",
+    "ask two name 95.04",
+)
+def rows_half_typed(bench: Bench) -> View:
+    for row in ("one", "two", "three"):
+        bench.table.put(row, None, name=row)
+    return typing(bench.view())
+
+
+@whole()
+def row_without_deal_that_is_deleted(bench: Bench) -> View:
+    bench.table.put("named", None, name="Named")
+    return reading(bench.view(), table={"named": ABSENT})
+
+
+@whole(
+    "new row dealC3 “Named” again False stamp 100.02: the deal has no row in Airtable yet",
+    "  name ('Named', 'Named', 'Named'), status ('open', 'open', 'open'), value ('100', 100, 100), owner "
+    "('u1', 'u1', 'Ann'), source ('web', 'web', 'web')",
+)
+def deal_without_stage_while_one_is_made(bench: Bench) -> View:
+    bench.crm.put("dealC3", **deal_of(name="Named"))
+    view = bench.view()
+    view = changed_deal(view, "dealC3", raw=raw_of(view.crm["dealC3"], stage=[]))
+    return replace(view, making={"named": ("p1", "named")})
+
+
+@whole(
+    "new row dealC3 “Named” again False stamp 100.02: the deal has no row in Airtable yet",
+    "  name ('Named', 'Named', 'Named'), status ('open', 'open', 'open'), value ('100', 100, 100), owner "
+    "('u1', 'u1', 'Ann'), source ('web', 'web', 'web')",
+)
+def deal_whose_stage_is_not_told_while_one_is_made(bench: Bench) -> View:
+    view = deal_without_stage_while_one_is_made(bench)
+    raw = view.crm["dealC3"].raw
+    return changed_deal(view, "dealC3", raw=(*raw[:STAGE], None, *raw[STAGE + 1 :]))
+
+
+@whole(
+    "match named dealC3",
+    "may be a deal without a row - - “rows without an id” person True: 1 row may be deals that have no row "
+    "yet: named. Say which with `syncd approve`.",
+    "without id 1",
+)
+def row_that_may_be_a_deal(bench: Bench) -> View:
+    bench.crm.put("dealC3", **deal_of(name="Named"))
+    bench.table.put("named", None, name="named", status="won")
+    return bench.view()
+
+
+@whole(
+    "match named dealC3",
+    "match other dealD4",
+    "message third: Choose “Pipeline”: Sales, Service. To become a deal, this row needs “Email” or “Phone” "
+    "(the table has no such column).",
+    "may be a deal without a row - - “rows without an id” person True: 2 rows may be deals that have no row "
+    "yet: named, Other. Say which with `syncd approve`.",
+    "row lacks something - third “Third” person True: To become a deal, this row needs “Email” or “Phone” (the "
+    "table has no such column). Choose “Pipeline”: Sales, Service.",
+    "without id 3",
+)
+def rows_that_may_be_deals(bench: Bench) -> View:
+    bench.crm.put("dealD4", **deal_of(name="Other"))
+    bench.table.put("other", None, name=" Other ")
+    bench.table.put("third", None, name="Third")
+    return row_that_may_be_a_deal(bench)
+
+
+@whole(
+    "update table dealC3 named “Named” key dealC3",
+    "  stage: fill None -> p1:s1: a blank stage is filled again from HighLevel",
+    "  source: edit None -> web: nothing was agreed on yet; HighLevel gives this column",
+    "match other dealD4",
+    "message third: Choose “Pipeline”: Sales, Service. To become a deal, this row needs “Email” or “Phone” "
+    "(the table has no such column).",
+    "link dealC3 named both “Named” 100.02 100.04 100.02",
+    "conflict without edit times dealC3 named “Named” person False: both changed; the edit times are not known yet",
+    "conflict without edit times dealC3 named “Named” person False: both changed; the edit times are not known yet",
+    "conflict without edit times dealC3 named “Named” person False: both changed; the edit times are not known yet",
+    "conflict without edit times dealC3 named “Named” person False: both changed; the edit times are not known yet",
+    "may be a deal without a row - - “rows without an id” person True: 1 row may be deals that have no row "
+    "yet: Other. Say which with `syncd approve`.",
+    "row lacks something - third “Third” person True: To become a deal, this row needs “Email” or “Phone” (the "
+    "table has no such column). Choose “Pipeline”: Sales, Service.",
+    "without id 2",
+    "ask named name 102.02",
+    "ask named status 102.02",
+    "ask named value 102.02",
+    "ask named owner 102.02",
+)
+def row_that_is_a_deal(bench: Bench) -> View:
+    view = rows_that_may_be_deals(bench)
+    return replace(view, matched=frozenset({("named", "dealC3")}))
+
+
+@whole(
+    "new row dealC3 “Named” again False stamp 100.02: the deal has no row in Airtable yet",
+    "  name ('Named', 'Named', 'Named'), stage ('p1:s1', ['p1', 's1'], ['Sales', 'New']), status ('open', "
+    "'open', 'open'), value ('100', 100, 100), owner ('u1', 'u1', 'Ann'), source ('web', 'web', 'web')",
+    "message named: Choose “Pipeline”: Sales, Service. To become a deal, this row needs “Email” or “Phone” "
+    "(the table has no such column).",
+    "row lacks something - named “named” person True: To become a deal, this row needs “Email” or “Phone” (the "
+    "table has no such column). Choose “Pipeline”: Sales, Service.",
+    "without id 1",
+)
+def row_that_is_no_deal(bench: Bench) -> View:
+    view = row_that_may_be_a_deal(bench)
+    return replace(view, unmatched=frozenset({("named", "dealC3")}))
+
+
+@whole(
+    "match named dealC3",
+    "match named dealD4",
+    "may be a deal without a row - - “rows without an id” person True: 1 row may be deals that have no row "
+    "yet: named. Say which with `syncd approve`.",
+    "without id 1",
+)
+def row_that_may_be_one_of_two_deals(bench: Bench) -> View:
+    bench.crm.put("dealD4", **deal_of(name="Named"))
+    view = row_that_may_be_a_deal(bench)
+    return replace(view, matched=frozenset({("named", "dealC3")}))
+
+
 @pytest.mark.parametrize(("case", "plan"), CASES, ids=[case.__name__ for case, _ in CASES])
 def test_the_whole_plan(case: Case, plan: tuple[str, ...]) -> None:
     assert told(make_plan(case(begun()))) == list(plan)
+
+
+# --- by themselves ---------------------------------------------------------------------------------------------------
+
+UPDATE = Update(Side.TABLE, A, "row-dealA1", "Deal", ())
+NEW_DEAL = NewDeal("row1", "Roof", {}, Person("Ann Lee", "ann@example.com"))
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(updates=[UPDATE]),
+        Plan(new_rows=[NewRow(A, "Deal", {}, False, None, "")]),
+        Plan(new_deals=[NEW_DEAL]),
+        Plan(deletions=[Deletion(Side.CRM, A, "row-dealA1", "Deal", How.DELETE, {}, "")]),
+        Plan(messages={"row-dealA1": ""}),
+    ],
+)
+def test_each_kind_of_write_is_something(plan: Plan) -> None:
+    assert not plan.is_empty()
+    assert plan.changes_anything()
+
+
+@pytest.mark.parametrize("plan", [Plan(links=[Link(A, "row")]), Plan(forget=[A]), Plan(absent_keys=["x"])])
+def test_what_is_only_remembered_writes_nothing_but_changes_something(plan: Plan) -> None:
+    assert plan.is_empty()
+    assert plan.changes_anything()
+
+
+def test_a_plan_that_only_tells_changes_nothing() -> None:
+    plan = Plan(unread={A: 1}, unlisted={"u9"}, rows_without_id=3, all_judged=True)
+    assert not plan.changes_anything()
+
+
+def test_an_update_is_known_again_by_what_it_writes() -> None:
+    won = Change(STATUS, Side.TABLE, "open", "won", ChangeKind.EDIT, "why", "open", "won")
+    assert fingerprint(replace(UPDATE, changes=(won,))) == '{"2":["won"]}'
+    again = replace(won, old="lost", why="otherwise", target_raw="lost", kind=ChangeKind.CONFLICT)
+    assert fingerprint(replace(UPDATE, changes=(again,), title="Other")) == '{"2":["won"]}'
+    assert fingerprint(replace(UPDATE, changes=(replace(won, index=VALUE),))) == '{"3":["won"]}'
+    assert fingerprint(replace(UPDATE, partner=A)) == "{}" + A
+
+
+def test_a_new_deal_is_refused_under_the_name_of_its_row() -> None:
+    assert stands_for(NEW_DEAL) == Update(Side.CRM, "row1", "row1", "Roof", (), NEW_DEAL.text())
+
+
+@pytest.mark.parametrize(("value", "left"), [("p3:a1", True), ("p3:a:1", True), ("p1:s1", False), (None, False)])
+def test_a_deal_left_the_scope_when_its_pipeline_is_no_longer_synced(value: str | None, left: bool) -> None:
+    bench = begun()
+    agreed = {"stage": Agreed(value, None, None, "")}
+    link = replace(bench.links[A], shadow=packed_shadow(agreed, FIELD_NAMES))
+    assert left_scope(bench.ground(), link) is left
+    assert not left_scope(bench.ground(), Link(A, "row"))
+
+
+# --- rows that become deals ------------------------------------------------------------------------------------------
+
+
+def one_row(**cells: Raw) -> View:
+    """A table with one row that has no deal, and a column for addresses."""
+    ground = begun().ground()
+    fields, codecs = (*ground.fields, field_of("email")), (*ground.codecs, TextCodec())
+    usual: dict[str, Raw] = {"name": "Roof", "stage": ["Sales", "New"], "email": "ann@example.com"}
+    raw = tuple({**usual, **cells}.get(field.name) for field in fields)
+    row = Record("row1", raw, message="", title="Roof")
+    typed = tuple(field.name != "stage" for field in fields)
+    ground = replace(ground, fields=fields, codecs=codecs, typed=typed)
+    return View(ground, {}, {}, {row.id: row}, {Side.CRM: {}, Side.TABLE: {}}, START)
+
+
+def refused_new_deal(view: View, due: bool) -> View:
+    """The view after this very deal was refused."""
+    (new,) = make_plan(view).new_deals
+    return replace(view, refused={("row1", Side.CRM): ("HighLevel says no.", fingerprint(stands_for(new)), due)})
+
+
+def test_a_row_with_a_name_and_an_address_becomes_a_deal() -> None:
+    assert told(make_plan(one_row())) == ["new deal row1 “Roof”"]
+
+
+def test_a_refused_deal_waits_and_its_row_says_why() -> None:
+    assert told(make_plan(refused_new_deal(one_row(), due=False))) == [
+        "message row1: HighLevel says no.",
+        "refused - row1 “Roof” person True: HighLevel says no.",
+        "without id 1",
+    ]
+
+
+def test_a_refused_deal_is_tried_again_in_time_and_its_row_still_says_why() -> None:
+    assert told(make_plan(refused_new_deal(one_row(), due=True))) == [
+        "new deal row1 “Roof”",
+        "message row1: HighLevel says no.",
+    ]
+
+
+def test_another_deal_of_a_refused_row_is_tried_at_once() -> None:
+    refused = refused_new_deal(one_row(), due=False).refused
+    assert told(make_plan(replace(one_row(name="Wall"), refused=refused))) == ["new deal row1 “Wall”"]
+
+
+def test_of_two_deals_alike_only_one_is_made_at_a_time() -> None:
+    view = replace(one_row(), making={"row0": ("p1", "roof")})
+    assert told(make_plan(view)) == [
+        f"unfinished write - row1 “Roof” person False: {ITS_MAKING}",
+        "without id 1",
+    ]
+
+
+def test_a_row_is_half_typed_while_any_of_its_cells_is() -> None:
+    assert told(make_plan(replace(one_row(), quiet_seconds=5.0))) == [
+        "still being typed - row1 “Roof” person False: It was edited a moment ago; it waits until that rests.",
+        "without id 1",
+        "ask row1 name -5",
+        "ask row1 email -5",
+    ]
