@@ -8,7 +8,7 @@ before, and the tally. Times are in seconds since the story began.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +17,9 @@ import pytest
 from syncd.model import Raw, Side
 from syncd.policy import DealDeleted, Policy, RowDeleted
 from syncd.reconcile import PassResult
-from syncd.sides import NewRecord, Patch, Refused, Stage
+from syncd.sides import NewRecord, Patch, ReadResult, Refused, Stage, WriteResult, Written
 from syncd.store import Write
-from tests.memory import FIELD_NAMES, NO_LIMITS, SALES, SERVICE, VOCABULARY, World
+from tests.memory import FIELD_NAMES, NO_LIMITS, SALES, SERVICE, VOCABULARY, MemoryCrm, MemoryTable, World
 from tests.test_carry import A, B, C, D, after_looking, when
 
 NAME, STAGE, STATUS, VALUE, OWNER, SOURCE = range(6)
@@ -36,6 +36,26 @@ class Diary:
         self.first = max(self.known, default=0)
         self.links, self.refused, self.messages = self._links(), world.store.refused(), world.store.messages()
         world.hooks.insert(0, self.step)
+        world.pair.progress = self.progress
+        for side in (world.crm, world.table):
+            self._watch(side)
+
+    def _watch(self, side: MemoryCrm | MemoryTable) -> None:
+        """Writes down which fields a read by id needs; most of those here need none."""
+        read = side.read
+
+        def noted(ids: Sequence[str], *, needed: Collection[int] | None = None) -> dict[str, ReadResult]:
+            if needed is None or needed:
+                names = "all" if needed is None else ", ".join(FIELD_NAMES[index] for index in sorted(needed))
+                self.lines.append(f"needing {names}:")
+            return read(ids, needed=needed)
+
+        side.read = noted  # type: ignore[method-assign]
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Notes what people see meanwhile."""
+        if what.startswith(("writing", "making")):
+            self.lines.append(f"{what} {done} of {total}")
 
     def later(self, stamp: float | None) -> str:
         """Seconds since the story began."""
@@ -180,6 +200,7 @@ def whole(*diary: str) -> Callable[[Story], Story]:
 
 
 @whole(
+    "needing stage, status, value:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
@@ -189,6 +210,7 @@ def whole(*diary: str) -> Callable[[Story], Story]:
     "-130.09, source won",
     "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
     "send crm A {'stage': ['p1', 's2'], 'status': 'won', 'value': 5} message None key None",
+    "writing to HighLevel 1 of 1",
     "1 done at 60.07",
     "link A rowA both “Deal A” seen 60.07 at 60.07 foreign -130.09 own 60.07",
     "  agreed stage: p1:s2 “Sales / Qualified”, CRM ['p1', 's2'], table ['Sales', 'Qualified']",
@@ -201,12 +223,14 @@ def row_edited(world: World) -> None:
 
 
 @whole(
+    "needing stage:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
     "  stage edit: p1:s1 -> p2:t2 (Sales / New -> Service / Done) changed in Airtable, unchanged in HighLevel; "
     "target ['p1', 's1'] at -130.09, source ['Service', 'Done']",
     "send crm A {'stage': ['p2', 't2']} message None key None",
+    "writing to HighLevel 1 of 1",
     "1 done at 60.07",
     "link A rowA both “Deal A” seen 60.07 at 60.07 foreign -130.09 own 60.07",
     "  agreed stage: p2:t2 “Service / Done”, CRM ['p2', 't2'], table ['Service', 'Done']",
@@ -217,6 +241,7 @@ def pipeline_and_stage_picked(world: World) -> None:
 
 
 @whole(
+    "needing name, stage, value, owner:",
     "read crm ['A']",
     "read crm ['B']",
     "read table ['rowA', 'rowB']",
@@ -230,6 +255,7 @@ def pipeline_and_stage_picked(world: World) -> None:
     "Airtable; target ['Sales', 'New'] at -, source ['p1', 's2']",
     "send table rowA {'name': 'Roof', 'value': 7.25, 'owner': None} message None key None",
     "send table rowB {'stage': [None, 'Qualified']} message None key None",
+    "writing to Airtable 2 of 2",
     "1 done at 60.08",
     "2 done at 60.08",
     "link A rowA both “Roof” seen 0.00 at 60.04 foreign 0.00 own -",
@@ -246,12 +272,14 @@ def deal_edited(world: World) -> None:
 
 
 @whole(
+    "needing stage:",
     "read crm ['A']",
     "read table ['rowA']",
     "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 100 | Ann | web",
     "  stage edit: p1:s1 -> p2:t1 (Sales / New -> Service / New) changed in HighLevel, unchanged in Airtable; "
     "target ['Sales', 'New'] at -, source ['p2', 't1']",
     "send table rowA {'stage': ['Service', None]} message None key None",
+    "writing to Airtable 1 of 1",
     "1 done at 60.07",
     "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
     "  agreed stage: p2:t1 “Service / New”, CRM ['p2', 't1'], table ['Service', 'New']",
@@ -263,17 +291,21 @@ def deal_moved_to_another_pipeline(world: World) -> None:
 
 @whole(
     "ask rowA status 2.00",
+    "needing value:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.07 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | won | 100 | u1 | web",
     "  value edit: 100 -> 3 (100 -> 3) changed in Airtable, unchanged in HighLevel; target 100 at 0.00, source 3",
     "send crm A {'value': 3} message None key None",
+    "writing to HighLevel 1 of 1",
+    "needing status:",
     "read crm ['A']",
     "read table ['rowA']",
     "intent 2 pass 3 at 60.10 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | lost | 3 | Ann | web",
     "  status conflict: lost -> won (lost -> won) both changed; the edit in Airtable is not later for certain, "
     "and HighLevel wins ties; target lost at -, source won",
     "send table rowA {'status': 'won'} message None key None",
+    "writing to Airtable 1 of 1",
     "1 done at 60.08",
     "2 done at 60.11",
     "link A rowA both “Deal A” seen 60.08 at 60.08 foreign 0.00 own 60.08",
@@ -289,6 +321,7 @@ def both_edited_and_the_deal_later(world: World) -> None:
 
 @whole(
     "ask rowA status -18.00",
+    "needing name, status:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.07 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | won | 3 | u1 | web",
@@ -297,11 +330,14 @@ def both_edited_and_the_deal_later(world: World) -> None:
     "  status conflict: won -> lost (won -> lost) both changed; the edit in Airtable is the later one; target "
     "won at -20.00, source lost",
     "send crm A {'name': 'Roof', 'status': 'lost'} message None key None",
+    "writing to HighLevel 1 of 1",
+    "needing value:",
     "read crm ['A']",
     "read table ['rowA']",
     "intent 2 pass 3 at 60.10 update table A rowA “Deal A” before Roof | ['Sales', 'New'] | lost | 100 | Ann | web",
     "  value edit: 100 -> 3 (100 -> 3) changed in HighLevel, unchanged in Airtable; target 100 at -, source 3",
     "send table rowA {'value': 3} message None key None",
+    "writing to Airtable 1 of 1",
     "1 done at 60.08",
     "2 done at 60.11",
     "link A rowA both “Deal A” seen 60.08 at 60.08 foreign -20.00 own 60.08",
@@ -317,6 +353,7 @@ def both_edited_and_the_row_later(world: World) -> None:
 
 
 @whole(
+    "needing stage, status:",
     "read crm ['A']",
     "read table ['rowA', 'rowB']",
     "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 100 | Ann | web",
@@ -329,6 +366,7 @@ def both_edited_and_the_row_later(world: World) -> None:
     "in HighLevel; target ['Sales', 'New'] at -, source ['p1', 's1']",
     "send table rowA {'stage': [None, 'Fresh'], 'status': 'won'} message None key None",
     "send table rowB {'stage': [None, 'Fresh']} message None key None",
+    "writing to Airtable 2 of 2",
     "1 done at 60.07",
     "2 done at 60.07",
     "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
@@ -344,6 +382,7 @@ def stage_renamed(world: World) -> None:
 
 
 @whole(
+    "needing stage, status:",
     "read crm ['A']",
     "read table ['rowA', 'rowB']",
     "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 100 | Ann | web",
@@ -356,6 +395,7 @@ def stage_renamed(world: World) -> None:
     "in HighLevel; target ['Sales', 'New'] at -, source ['p1', 's1']",
     "send table rowA {'stage': [None, 'Fresh'], 'status': 'won'} message None key None",
     "send table rowB {'stage': [None, 'Fresh']} message None key None",
+    "writing to Airtable 2 of 2",
     "1 refused at 60.07: No.",
     "2 done at 60.07",
     "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
@@ -373,6 +413,7 @@ def stage_renamed_while_a_row_is_locked(world: World) -> None:
     "intent 1 pass 3 at 60.05 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 100 | Ann | web",
     "  id fill: None -> A ( -> A) the row had no GHL ID; target None at -, source None",
     "send table rowA {} message None key A",
+    "writing to Airtable 1 of 1",
     "1 done at 60.06",
     "code 0",
 )
@@ -381,11 +422,14 @@ def key_cleared(world: World) -> None:
 
 
 @whole(
+    "needing value:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | won | 100 | u1 | web",
     "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at 0.00, source 5",
     "send crm A {'value': 5} message None key None",
+    "writing to HighLevel 1 of 1",
+    "needing status:",
     "read crm ['A']",
     "read table ['rowA']",
     "intent 2 pass 3 at 60.09 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 5 | Ann | web",
@@ -393,6 +437,7 @@ def key_cleared(world: World) -> None:
     "source won",
     "  id fill: None -> A ( -> A) the row had no GHL ID; target None at -, source None",
     "send table rowA {'status': 'won'} message None key A",
+    "writing to Airtable 1 of 1",
     "1 done at 60.07",
     "2 done at 60.10",
     "link A rowA both “Deal A” seen 60.07 at 60.07 foreign 0.00 own 60.07",
@@ -408,12 +453,14 @@ def key_cleared_and_both_edited(world: World) -> None:
 
 
 @whole(
+    "needing status:",
     "read crm ['A']",
     "read table ['rowA']",
     "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 100 | Ann | web",
     "  status edit: open -> won (open -> won) changed in HighLevel, unchanged in Airtable; target open at -, "
     "source won",
     "send table rowA {'status': 'won'} message None key None",
+    "writing to Airtable 1 of 1",
     "1 done at 60.07",
     "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
     "  agreed status: won “won”, CRM won, table won",
@@ -427,6 +474,7 @@ def key_put_back_by_somebody_meanwhile(world: World) -> None:
 
 
 @whole(
+    "needing name, status:",
     "read crm ['A']",
     "read table ['rowA']",
     "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before None | ['Sales', 'New'] | None | 100 | Ann | web",
@@ -435,6 +483,7 @@ def key_put_back_by_somebody_meanwhile(world: World) -> None:
     "  status fill: None -> open ( -> open) a blank status is filled again from HighLevel; target None at -, "
     "source open",
     "send table rowA {'name': 'Deal A', 'status': 'open'} message None key None",
+    "writing to Airtable 1 of 1",
     "1 done at 60.07",
     "code 0; updated [0, 1]",
 )
@@ -443,12 +492,14 @@ def name_blanked(world: World) -> None:
 
 
 @whole(
+    "needing stage:",
     "read crm ['A']",
     "read table ['rowA']",
     "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before Deal A | [None, 'New'] | open | 100 | Ann | web",
     "  stage fill: None -> p1:s1 ( -> Sales / New) a blank stage is filled again from HighLevel; target [None, "
     "'New'] at -, source ['p1', 's1']",
     "send table rowA {'stage': ['Sales', None]} message None key None",
+    "writing to Airtable 1 of 1",
     "1 done at 60.07",
     "code 0; updated [0, 1]",
 )
@@ -460,12 +511,14 @@ def pipeline_cell_blanked(world: World) -> None:
 
 
 @whole(
+    "needing status, value:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
     "  status edit: open -> won (open -> won) changed in Airtable, unchanged in HighLevel; target open at "
     "-130.09, source won",
     "send crm A {'status': 'won'} message None key None",
+    "writing to HighLevel 1 of 1",
     "1 done at 60.07",
     "link A rowA both “Deal A” seen 60.07 at 60.07 foreign -130.09 own 60.07",
     "  agreed status: won “won”, CRM won, table won",
@@ -477,12 +530,14 @@ def source_changed_meanwhile(world: World) -> None:
 
 
 @whole(
+    "needing status, value:",
     "read crm ['A']",
     "read table ['rowA']",
     "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 6 | Ann | web",
     "  status edit: open -> won (open -> won) changed in HighLevel, unchanged in Airtable; target open at -, "
     "source won",
     "send table rowA {'status': 'won'} message None key None",
+    "writing to Airtable 1 of 1",
     "1 done at 60.07",
     "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
     "  agreed status: won “won”, CRM won, table won",
@@ -494,12 +549,14 @@ def target_changed_meanwhile(world: World) -> None:
 
 
 @whole(
+    "needing status, value:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 5 | u1 | web",
     "  status edit: open -> won (open -> won) changed in Airtable, unchanged in HighLevel; target open at "
     "-130.09, source won",
     "send crm A {'status': 'won'} message None key None",
+    "writing to HighLevel 1 of 1",
     "1 done at 60.07",
     "link A rowA both “Deal A” seen 60.07 at 60.07 foreign 60.04 own 60.07",
     "  agreed status: won “won”, CRM won, table won",
@@ -512,8 +569,10 @@ def target_holds_it_already(world: World) -> None:
 
 
 @whole(
+    "needing value:",
     "read crm ['A']",
     "read table ['rowA']",
+    "writing to Airtable 1 of 1",
     "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
     "  agreed value: 5 “5”, CRM 5, table 5.00",
     "code 0",
@@ -524,8 +583,10 @@ def row_holds_it_already(world: World) -> None:
 
 
 @whole(
+    "needing value:",
     "read crm ['A']",
     "read table ['rowA']",
+    "writing to Airtable 1 of 1",
     "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
     "code 0; waiting 1",
 )
@@ -536,12 +597,15 @@ def row_was_given_another_key(world: World) -> None:
 
 
 @whole(
+    "needing value:",
     "read table ['rowA', 'rowB']",
     "read crm ['A']",
+    "writing to HighLevel 1 of 2",
     "read crm ['B']",
     "intent 1 pass 3 at 60.07 update crm B rowB “Deal B” before Deal B | ['p1', 's1'] | open | 100 | u1 | web",
     "  value edit: 100 -> 6 (100 -> 6) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 6",
     "send crm B {'value': 6} message None key None",
+    "writing to HighLevel 2 of 2",
     "1 done at 60.08",
     "link B rowB both “Deal B” seen 60.08 at 60.08 foreign -130.09 own 60.08",
     "  agreed value: 6 “6”, CRM 6, table 6",
@@ -555,8 +619,10 @@ def deal_was_deleted_meanwhile(world: World) -> None:
 
 @whole(
     "ask rowA status -18.00",
+    "needing status:",
     "read table ['rowA']",
     "read crm ['A']",
+    "writing to HighLevel 1 of 1",
     "link A rowA both “Deal A” seen 61.04 at 61.07 foreign 61.04 own -",
     "code 0; waiting 1",
 )
@@ -575,12 +641,14 @@ def loser_was_edited_again(world: World) -> None:
 
 
 @whole(
+    "needing stage, status:",
     "read crm ['A']",
     "read table ['rowA']",
     "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 100 | Ann | web",
     "  status edit: open -> won (open -> won) changed in HighLevel, unchanged in Airtable; target open at -, "
     "source won",
     "send table rowA {'status': 'won'} message None key None",
+    "writing to Airtable 1 of 1",
     "1 done at 60.07",
     "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
     "  agreed status: won “won”, CRM won, table won",
@@ -592,10 +660,209 @@ def gap_filled_meanwhile(world: World) -> None:
     when(world, "table", "read", "before", lambda: world.edit_row(A, pipeline="Sales"))
 
 
+@whole(
+    "needing value:",
+    "read table ['rowA']",
+    "read crm ['A']",
+    "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
+    "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
+    "send crm A {'value': 5} message None key None",
+    "writing to HighLevel 1 of 1",
+    "1 done at 60.07",
+    "link A rowA both “Deal A” seen 60.07 at 60.07 foreign -130.09 own 60.07",
+    "  agreed value: 5 “5”, CRM 5, table 5.00",
+    "code 0; updated [1, 0]",
+)
+def source_written_otherwise_meanwhile(world: World) -> None:
+    world.edit_row(A, value=5)
+    after_looking(world, lambda: world.edit_row(A, value="5.00"))
+
+
+@whole(
+    "needing value:",
+    "read table ['rowA']",
+    "read crm ['A']",
+    "writing to HighLevel 1 of 1",
+    "link A rowA both “Deal A” seen 60.04 at 60.06 foreign 60.04 own -",
+    "  agreed value: 5 “5”, CRM 5, table 5.00",
+    "code 0",
+)
+def source_and_target_hold_it_in_another_form(world: World) -> None:
+    world.edit_row(A, value=5)
+
+    def both() -> None:
+        world.edit_row(A, value="5.00")
+        world.crm.put(A, value=5)
+
+    after_looking(world, both)
+
+
+@whole(
+    "needing stage:",
+    "read table ['rowA']",
+    "read crm ['A']",
+    "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
+    "  stage edit: p1:s1 -> p1:s2 (Sales / New -> Sales / Qualified) changed in Airtable, unchanged in "
+    "HighLevel; target ['p1', 's1'] at -130.09, source [None, 'Qualified']",
+    "send crm A {'stage': ['p1', 's2']} message None key None",
+    "writing to HighLevel 1 of 1",
+    "1 done at 60.07",
+    "link A rowA both “Deal A” seen 60.07 at 60.07 foreign -130.09 own 60.07",
+    "  agreed stage: p1:s2 “Sales / Qualified”, CRM ['p1', 's2'], table False",
+    "code 0; updated [1, 0]",
+)
+def stage_without_pipeline_written_otherwise_meanwhile(world: World) -> None:
+    world.edit_row(A, pipeline=None, stage="Qualified")
+    after_looking(world, lambda: world.edit_row(A, stage="QUALIFIED "))
+
+
+@whole(
+    "needing stage:",
+    "read crm ['A']",
+    "read table ['rowA']",
+    "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before Deal A | [None, 'NEW'] | open | 100 | Ann | web",
+    "  stage edit: p1:s1 -> p1:s2 (Sales / New -> Sales / Qualified) changed in HighLevel, unchanged in "
+    "Airtable; target [None, 'New'] at -, source ['p1', 's2']",
+    "send table rowA {'stage': ['Sales', 'Qualified']} message None key None",
+    "writing to Airtable 1 of 1",
+    "1 done at 60.07",
+    "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
+    "  agreed stage: p1:s2 “Sales / Qualified”, CRM ['p1', 's2'], table ['Sales', 'Qualified']",
+    "code 0; updated [0, 1]",
+)
+def old_stage_without_pipeline_written_otherwise_meanwhile(world: World) -> None:
+    world.crm.put(A, stage=["p1", "s2"])
+    world.edit_row(A, pipeline=None)
+    after_looking(world, lambda: world.edit_row(A, stage="NEW"))
+
+
+@whole(
+    "needing stage:",
+    "read crm ['A']",
+    "read table ['rowA']",
+    "writing to Airtable 1 of 1",
+    "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
+    "  agreed stage: p1:s2 “Sales / Qualified”, CRM ['p1', 's2'], table False",
+    "code 0",
+)
+def new_stage_without_pipeline_stands_there_already(world: World) -> None:
+    world.crm.put(A, stage=["p1", "s2"])
+    world.edit_row(A, pipeline=None)
+    after_looking(world, lambda: world.edit_row(A, stage="QUALIFIED"))
+
+
+@whole(
+    "needing stage:",
+    "read table ['rowA']",
+    "read crm ['A']",
+    "writing to HighLevel 1 of 1",
+    "link A rowA both “Deal A” seen 60.04 at 60.06 foreign 60.04 own -",
+    "  agreed stage: p1:s2 “Sales / Qualified”, CRM ['p1', 's2'], table ['Sales', 'Qualified']",
+    "code 0",
+)
+def deal_is_in_that_stage_already(world: World) -> None:
+    world.edit_row(A, stage="Qualified")
+    after_looking(world, lambda: world.crm.put(A, stage=["p1", "s2"]))
+
+
+@whole(
+    "needing stage, status:",
+    "read crm ['A']",
+    "read table ['rowA', 'rowB']",
+    "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before Deal A | ['Sales', 'Fresh'] | open | 100 | Ann | web",
+    "  status edit: open -> won (open -> won) changed in HighLevel, unchanged in Airtable; target open at -, "
+    "source won",
+    "intent 2 pass 3 at 60.06 update table B rowB “Deal B” before Deal B | ['Sales', 'New'] | open | 100 | Ann | web",
+    "  stage rename: p1:s1 -> p1:s1 (Sales / Fresh -> Sales / Fresh) “Sales / New” is now called “Sales / Fresh” "
+    "in HighLevel; target ['Sales', 'New'] at -, source ['p1', 's1']",
+    "send table rowA {'status': 'won'} message None key None",
+    "send table rowB {'stage': [None, 'Fresh']} message None key None",
+    "writing to Airtable 2 of 2",
+    "1 done at 60.07",
+    "2 done at 60.07",
+    "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
+    "  agreed stage: p1:s1 “Sales / Fresh”, CRM ['p1', 's1'], table ['Sales', 'Fresh']",
+    "  agreed status: won “won”, CRM won, table won",
+    "  agreed stage: p1:s1 “Sales / Fresh”, CRM ['p1', 's1'], table ['Sales', 'Fresh']",
+    "code 0; updated [0, 2]",
+)
+def new_name_of_a_stage_stands_there_already(world: World) -> None:
+    stage_renamed(world)
+    after_looking(world, lambda: world.edit_row(A, stage="Fresh"))
+
+
+@whole(
+    "needing value:",
+    "read table ['rowA', 'rowB']",
+    "read crm ['A']",
+    "writing to HighLevel 1 of 2",
+    "read crm ['B']",
+    "writing to HighLevel 2 of 2",
+    "code 0; waiting 2",
+)
+def two_deals_were_deleted_meanwhile(world: World) -> None:
+    world.edit_row(A, value=5)
+    world.edit_row(B, value=6)
+
+    def both() -> None:
+        world.crm.drop(A)
+        world.crm.drop(B)
+
+    after_looking(world, both)
+
+
+@whole(
+    "needing value:",
+    "read crm ['A']",
+    "read crm ['B']",
+    "read table ['rowA', 'rowB']",
+    "writing to Airtable 2 of 2",
+    "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
+    "link B rowB both “Deal B” seen 0.00 at 60.04 foreign 0.00 own -",
+    "code 0; waiting 2",
+)
+def two_rows_were_given_other_keys(world: World) -> None:
+    rows = [world.table.row_of(deal) for deal in (A, B)]
+    for deal in (A, B):
+        world.crm.put(deal, value=5)
+
+    def both() -> None:
+        for row in rows:
+            world.table.put(row, "otherDeal99")
+
+    after_looking(world, both)
+
+
+@whole(
+    "needing source:",
+    "read crm ['C']",
+    "read table ['row3']",
+    "intent 1 pass 3 at 60.06 update table C row3 “Deal C” before Deal C | ['Sales', 'New'] | open | 100 | Ann | None",
+    "  source edit: None -> web ( -> web) nothing was agreed on yet; HighLevel gives this column; target None at "
+    "-, source web",
+    "send table row3 {'source': 'web'} message None key None",
+    "writing to Airtable 1 of 1",
+    "1 done at 60.07",
+    "link C row3 both “Deal C” seen 0.00 at 60.04 foreign 0.00 own -",
+    "  agreed name: Deal C “Deal C”, CRM Deal C, table Deal C",
+    "  agreed stage: p1:s1 “Sales / New”, CRM ['p1', 's1'], table ['Sales', 'New']",
+    "  agreed status: open “open”, CRM open, table open",
+    "  agreed value: 100 “100”, CRM 100, table 100",
+    "  agreed owner: u1 “Ann”, CRM u1, table Ann",
+    "  agreed source: web “web”, CRM web, table web",
+    "code 0; updated [0, 1]",
+)
+def row_gets_the_key_of_a_deal(world: World) -> None:
+    """Both are new: nothing was agreed on."""
+    world.deal(C)
+    world.table.put("row3", C, name=f"Deal {C}", pipeline="Sales", stage="New", status="open", value=100, owner="Ann")
+
+
 # --- lost answers ----------------------------------------------------------------------------------------------------
 
 
 @whole(
+    "needing status, value:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
@@ -603,6 +870,7 @@ def gap_filled_meanwhile(world: World) -> None:
     "-130.09, source won",
     "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
     "send crm A {'status': 'won', 'value': 5} message None key None",
+    "writing to HighLevel 1 of 1",
     "read crm ['A']",
     "1 not_done at 60.08",
     "code 0",
@@ -613,6 +881,7 @@ def lost_before_the_deal_got_it(world: World) -> None:
 
 
 @whole(
+    "needing status, value:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
@@ -620,6 +889,7 @@ def lost_before_the_deal_got_it(world: World) -> None:
     "-130.09, source won",
     "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
     "send crm A {'status': 'won', 'value': 5} message None key None",
+    "writing to HighLevel 1 of 1",
     "read crm ['A']",
     "1 done at 60.08",
     "link A rowA both “Deal A” seen 60.07 at 60.08 foreign -130.09 own 60.07",
@@ -633,6 +903,7 @@ def lost_after_the_deal_got_it(world: World) -> None:
 
 
 @whole(
+    "needing status, value:",
     "read crm ['A']",
     "read table ['rowA']",
     "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 100 | Ann | web",
@@ -640,6 +911,7 @@ def lost_after_the_deal_got_it(world: World) -> None:
     "source won",
     "  value edit: 100 -> 5 (100 -> 5) changed in HighLevel, unchanged in Airtable; target 100 at -, source 5",
     "send table rowA {'status': 'won', 'value': 5} message None key None",
+    "writing to Airtable 1 of 1",
     "read table ['rowA']",
     "ask rowA status 60.06",
     "ask rowA value 60.06",
@@ -653,6 +925,7 @@ def lost_before_the_row_got_it(world: World) -> None:
 
 
 @whole(
+    "needing status, value:",
     "read crm ['A']",
     "read table ['rowA']",
     "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 100 | Ann | web",
@@ -660,6 +933,7 @@ def lost_before_the_row_got_it(world: World) -> None:
     "source won",
     "  value edit: 100 -> 5 (100 -> 5) changed in HighLevel, unchanged in Airtable; target 100 at -, source 5",
     "send table rowA {'status': 'won', 'value': 5} message None key None",
+    "writing to Airtable 1 of 1",
     "read table ['rowA']",
     "1 done at 60.08",
     "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
@@ -673,6 +947,7 @@ def lost_after_the_row_got_it(world: World) -> None:
 
 
 @whole(
+    "needing status, value:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
@@ -680,6 +955,7 @@ def lost_after_the_row_got_it(world: World) -> None:
     "-130.09, source won",
     "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
     "send crm A {'status': 'won', 'value': 5} message None key None",
+    "writing to HighLevel 1 of 1",
     "read crm ['A']",
     "1 taken at 60.08: No answer came. The record was changed since, so this counts as written, and what it "
     "holds now as a later edit.",
@@ -695,11 +971,13 @@ def lost_and_the_deal_was_edited(world: World) -> None:
 
 
 @whole(
+    "needing value:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
     "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
     "send crm A {'value': 5} message None key None",
+    "writing to HighLevel 1 of 1",
     "read crm ['A']",
     "1 not_done at 60.08",
     "code 0",
@@ -711,6 +989,7 @@ def lost_and_another_field_was_edited(world: World) -> None:
 
 
 @whole(
+    "needing status, value:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
@@ -718,6 +997,7 @@ def lost_and_another_field_was_edited(world: World) -> None:
     "-130.09, source won",
     "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
     "send crm A {'status': 'won', 'value': 5} message None key None",
+    "writing to HighLevel 1 of 1",
     "read crm ['A']",
     "1 taken at 61.08: No answer came. The record was changed since, so this counts as written, and what it "
     "holds now as a later edit.",
@@ -738,6 +1018,7 @@ def lost_and_set_back(world: World) -> None:
 
 
 @whole(
+    "needing status, value:",
     "read crm ['A']",
     "read table ['rowA']",
     "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 100 | Ann | web",
@@ -745,6 +1026,7 @@ def lost_and_set_back(world: World) -> None:
     "source won",
     "  value edit: 100 -> 5 (100 -> 5) changed in HighLevel, unchanged in Airtable; target 100 at -, source 5",
     "send table rowA {'status': 'won', 'value': 5} message None key None",
+    "writing to Airtable 1 of 1",
     "read table ['rowA']",
     "ask rowA status 60.06",
     "1 taken at 63.09: No answer came. The record was changed since, so this counts as written, and what it "
@@ -766,11 +1048,13 @@ def lost_and_the_cell_set_back(world: World) -> None:
 
 
 @whole(
+    "needing value:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
     "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
     "send crm A {'value': 5} message None key None",
+    "writing to HighLevel 1 of 1",
     "read crm ['A']",
     "1 not_done at 60.08: the record is gone",
     "code 0",
@@ -782,11 +1066,13 @@ def lost_and_the_deal_is_gone(world: World) -> None:
 
 
 @whole(
+    "needing value:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
     "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
     "send crm A {'value': 5} message None key None",
+    "writing to HighLevel 1 of 1",
     "read crm ['A']",
     "code 1",
 )
@@ -797,11 +1083,13 @@ def lost_and_the_deal_cannot_be_read(world: World) -> None:
 
 
 @whole(
+    "needing value:",
     "read crm ['A']",
     "read table ['rowA']",
     "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 100 | Ann | web",
     "  value edit: 100 -> 5 (100 -> 5) changed in HighLevel, unchanged in Airtable; target 100 at -, source 5",
     "send table rowA {'value': 5} message None key None",
+    "writing to Airtable 1 of 1",
     "read table ['rowA']",
     "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
     "code 1",
@@ -813,11 +1101,13 @@ def lost_where_the_table_tells_no_times(world: World) -> None:
 
 
 @whole(
+    "needing value:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
     "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
     "send crm A {'value': 5} message None key None",
+    "writing to HighLevel 1 of 1",
     "read crm ['A']",
     "1 not_done at 60.08",
     "code 0",
@@ -838,6 +1128,7 @@ def lost_where_the_crm_tells_no_times(world: World) -> None:
     "in HighLevel; target ['Sales', 'New'] at -, source ['p1', 's1']",
     "send table rowA {'stage': [None, 'Fresh']} message None key None",
     "send table rowB {'stage': [None, 'Fresh']} message None key None",
+    "writing to Airtable 2 of 2",
     "read table ['rowA', 'rowB']",
     "1 not_done at 60.07",
     "2 not_done at 60.07",
@@ -869,6 +1160,7 @@ def lost_new_name_of_a_stage(world: World) -> None:
     "'source': 'web'} message None",
     "make table D {'name': 'Deal D', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, 'source': 'web'} "
     "message None",
+    "making rows in Airtable 2 of 2",
     "find table ['C']",
     "find table ['D']",
     "1 not_done at 60.06 ",
@@ -901,6 +1193,7 @@ def lost_new_rows_that_never_came(world: World) -> None:
     "'source': 'web'} message None",
     "make table D {'name': 'Deal D', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, 'source': 'web'} "
     "message None",
+    "making rows in Airtable 2 of 2",
     "find table ['C']",
     "find table ['D']",
     "1 done at 60.06 rec0003",
@@ -939,6 +1232,7 @@ def lost_new_rows_that_came(world: World) -> None:
     "  source new: None -> web ( -> web) the deal has no row in Airtable yet; target None at -, source web",
     "make table C {'name': 'Deal C', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, 'owner': 'Ann', "
     "'source': 'web'} message None",
+    "making rows in Airtable 1 of 1",
     "find table ['C']",
     "1 taken at 60.06 ",
     "code 0",
@@ -985,7 +1279,9 @@ def lost_message_of_a_row_that_is_gone(world: World) -> None:
 
 
 @whole(
+    "needing all:",
     "read crm ['A']",
+    "needing all:",
     "read table ['rowB']",
     "read crm ['A']",
     "read table ['rowA']",
@@ -1024,6 +1320,7 @@ def lost_deletion(world: World) -> None:
 
 
 @whole(
+    "needing all:",
     "read table ['rowB']",
     "read table ['rowB']",
     "read crm ['B']",
@@ -1045,19 +1342,46 @@ def lost_deletion_that_cannot_be_looked_up(world: World) -> None:
     when(world, "crm", "delete", "after", lambda: world.crm.faults.unread.add(B))
 
 
+@whole(
+    "needing value:",
+    "read table ['rowA']",
+    "read crm ['A']",
+    "intent 1 pass 3 at 60.06 update crm A rowA “Roof” before Roof | ['p1', 's1'] | open | 100 | u1 | web",
+    "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at 0.00, source 5",
+    "send crm A {'value': 5} message None key None",
+    "writing to HighLevel 1 of 1",
+    "needing name:",
+    "read crm ['A']",
+    "read table ['rowA']",
+    "writing to Airtable 1 of 1",
+    "read crm ['A']",
+    "1 done at 60.10",
+    "link A rowA both “Roof” seen 60.07 at 60.10 foreign 0.00 own 60.07",
+    "  agreed value: 5 “5”, CRM 5, table 5",
+    "code 0; updated [1, 0]; waiting 1",
+)
+def lost_and_the_row_is_to_be_written_too(world: World) -> None:
+    world.edit_row(A, value=5)
+    world.crm.put(A, name="Roof")
+    world.crm.faults.lost = ["after"]
+
+
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 
 @whole(
+    "needing value:",
     "read table ['rowA', 'rowB']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
     "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
     "send crm A {'value': 5} message None key None",
+    "writing to HighLevel 1 of 2",
     "read crm ['B']",
     "intent 2 pass 3 at 60.08 update crm B rowB “Deal B” before Deal B | ['p1', 's1'] | open | 100 | u1 | web",
     "  value edit: 100 -> 6 (100 -> 6) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 6",
     "send crm B {'value': 6} message None key None",
+    "writing to HighLevel 2 of 2",
     "1 refused at 60.07: Too large.",
     "2 done at 60.09",
     "link B rowB both “Deal B” seen 60.09 at 60.09 foreign -130.09 own 60.09",
@@ -1072,6 +1396,7 @@ def one_refused(world: World) -> None:
 
 
 @whole(
+    "needing name, value:",
     "read table ['rowA', 'rowB']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
@@ -1079,12 +1404,14 @@ def one_refused(world: World) -> None:
     "-130.09, source Roof",
     "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
     "send crm A {'name': 'Roof', 'value': 5} message None key None",
+    "writing to HighLevel 1 of 2",
     "read crm ['B']",
     "intent 2 pass 3 at 60.08 update crm B rowB “Deal B” before Deal B | ['p1', 's1'] | open | 100 | u1 | web",
     "  name edit: Deal B -> Wall (Deal B -> Wall) changed in Airtable, unchanged in HighLevel; target Deal B at "
     "-130.09, source Wall",
     "  value edit: 100 -> 6 (100 -> 6) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 6",
     "send crm B {'name': 'Wall', 'value': 6} message None key None",
+    "writing to HighLevel 2 of 2",
     "1 refused at 60.07: Field “value” of A is read-only.",
     "2 refused at 60.09: Field “value” of B is read-only.",
     "code 3; suspended Field “value” of B is read-only.",
@@ -1096,16 +1423,19 @@ def two_refused_alike(world: World) -> None:
 
 
 @whole(
+    "needing status, value:",
     "read table ['rowA', 'rowB']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
     "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
     "send crm A {'value': 5} message None key None",
+    "writing to HighLevel 1 of 2",
     "read crm ['B']",
     "intent 2 pass 3 at 60.08 update crm B rowB “Deal B” before Deal B | ['p1', 's1'] | open | 100 | u1 | web",
     "  status edit: open -> won (open -> won) changed in Airtable, unchanged in HighLevel; target open at "
     "-130.09, source won",
     "send crm B {'status': 'won'} message None key None",
+    "writing to HighLevel 2 of 2",
     "1 refused at 60.07: Value is off.",
     "2 refused at 60.09: No.",
     'refused A crm “Deal A” tries 1 since 60.07 next 120.07 {"3":["5"]}: Value is off.',
@@ -1119,6 +1449,7 @@ def two_refused_otherwise(world: World) -> None:
 
 
 @whole(
+    "needing value, owner:",
     "read crm ['A']",
     "read crm ['B']",
     "read table ['rowA', 'rowB']",
@@ -1132,6 +1463,7 @@ def two_refused_otherwise(world: World) -> None:
     "intent 3 pass 3 at 60.08 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 100 | Ann | web",
     "  value edit: 100 -> 5 (100 -> 5) changed in HighLevel, unchanged in Airtable; target 100 at -, source 5",
     "send table rowA {'value': 5} message None key None",
+    "writing to Airtable 2 of 2",
     "1 refused at 60.08: Owner cannot be written.",
     "2 refused at 60.08: Owner cannot be written.",
     "3 done at 60.09",
@@ -1147,17 +1479,21 @@ def a_column_refused(world: World) -> None:
 
 
 @whole(
+    "needing value:",
     "read table ['rowA', 'rowB']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | won | 100 | u1 | web",
     "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at 0.00, source 5",
     "send crm A {'value': 5} message None key None",
+    "writing to HighLevel 1 of 2",
+    "needing status:",
     "read crm ['A']",
     "read table ['rowA']",
     "intent 2 pass 3 at 60.09 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 5 | Ann | web",
     "  status edit: open -> won (open -> won) changed in HighLevel, unchanged in Airtable; target open at -, "
     "source won",
     "send table rowA {'status': 'won'} message None key None",
+    "writing to Airtable 1 of 1",
     "1 refused at 60.07: This token may not write deals.",
     "2 done at 60.10",
     "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
@@ -1192,6 +1528,7 @@ def all_refused(world: World) -> None:
     "'source': 'web'} message None",
     "make table D {'name': 'Deal D', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, 'owner': 'Ann', "
     "'source': 'web'} message None",
+    "making rows in Airtable 2 of 2",
     "1 refused at 60.05 : Too long.",
     "2 done at 60.05 rec0003",
     "link D rec0003 both “Deal D” seen 0.00 at 60.05 foreign 0.00 own -",
@@ -1227,6 +1564,7 @@ def a_new_row_refused(world: World) -> None:
     "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
     "make table deal0 {'name': 'Deal deal0', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100} message None",
     "make table deal1 {'name': 'Deal deal1', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100} message None",
+    "making rows in Airtable 2 of 5",
     "1 refused at 60.05 : No row for “deal0”.",
     "2 refused at 60.05 : No row for “deal1”.",
     "code 3; waiting 3; suspended No row for “deal1”.",
@@ -1277,6 +1615,7 @@ def all_new_rows_refused(world: World) -> None:
     "message None",
     "make table D {'name': 'Deal D', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, 'source': 'web'} "
     "message None",
+    "making rows in Airtable 2 of 2",
     "1 refused at 60.05 : Owner cannot be written.",
     "2 refused at 60.05 : Owner cannot be written.",
     "3 done at 60.06 rec0003",
@@ -1304,6 +1643,7 @@ def new_rows_refused_for_a_column(world: World) -> None:
 
 
 @whole(
+    "needing value:",
     "read crm ['A']",
     "read crm ['B']",
     "read table ['rowA', 'rowB']",
@@ -1313,6 +1653,7 @@ def new_rows_refused_for_a_column(world: World) -> None:
     "  value edit: 100 -> 5 (100 -> 5) changed in HighLevel, unchanged in Airtable; target 100 at -, source 5",
     "send table rowA {'value': 5} message None key None",
     "send table rowB {'value': 5} message None key None",
+    "writing to Airtable 2 of 2",
     "1 refused at 60.08: This token may not write.",
     "2 refused at 60.08: This token may not write.",
     "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
@@ -1352,6 +1693,7 @@ def a_message_refused(world: World) -> None:
 
 
 @whole(
+    "needing status, value:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
@@ -1360,6 +1702,7 @@ def a_message_refused(world: World) -> None:
     "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
     "send crm A {'status': 'won', 'value': 5} message None key None",
     "read crm ['A']",
+    "writing to HighLevel 1 of 1",
     "1 refused at 60.08: HighLevel took the write but kept its value.",
     "link A rowA both “Deal A” seen 60.07 at 60.08 foreign -130.09 own 60.07",
     'refused A crm “Deal A” tries 1 since 60.08 next 120.08 {"2":["won"],"3":["5"]}: HighLevel took the '
@@ -1372,6 +1715,7 @@ def ignored_by_the_crm(world: World) -> None:
 
 
 @whole(
+    "needing name, value:",
     "read crm ['A']",
     "read table ['rowA']",
     "intent 1 pass 3 at 60.06 update table A rowA “Roof” before Deal A | ['Sales', 'New'] | open | 100 | Ann | web",
@@ -1380,6 +1724,7 @@ def ignored_by_the_crm(world: World) -> None:
     "  value edit: 100 -> 5 (100 -> 5) changed in HighLevel, unchanged in Airtable; target 100 at -, source 5",
     "send table rowA {'name': 'Roof', 'value': 5} message None key None",
     "read table ['rowA']",
+    "writing to Airtable 1 of 1",
     "1 refused at 60.08: Airtable took the write but kept its name, value.",
     "link A rowA both “Roof” seen 0.00 at 60.04 foreign 0.00 own -",
     'refused A table “Roof” tries 1 since 60.08 next 120.08 {"0":["Roof"],"3":["5"]}: Airtable took the '
@@ -1391,16 +1736,155 @@ def ignored_by_the_table(world: World) -> None:
     world.table.faults.ignores |= {"value", "name"}
 
 
+@whole(
+    "needing name, value:",
+    "read table ['rowA', 'rowB']",
+    "read crm ['A']",
+    "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
+    "  name edit: Deal A -> Roof (Deal A -> Roof) changed in Airtable, unchanged in HighLevel; target Deal A at "
+    "-130.09, source Roof",
+    "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
+    "send crm A {'name': 'Roof', 'value': 5} message None key None",
+    "intent 2 pass 3 at 60.07 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
+    "  name edit: Deal A -> Roof (Deal A -> Roof) changed in Airtable, unchanged in HighLevel; target Deal A at "
+    "-130.09, source Roof",
+    "send crm A {'name': 'Roof'} message None key None",
+    "writing to HighLevel 1 of 2",
+    "read crm ['B']",
+    "intent 3 pass 3 at 60.09 update crm B rowB “Deal B” before Deal B | ['p1', 's1'] | open | 100 | u1 | web",
+    "  name edit: Deal B -> Roof (Deal B -> Roof) changed in Airtable, unchanged in HighLevel; target Deal B at "
+    "-130.09, source Roof",
+    "send crm B {'name': 'Roof'} message None key None",
+    "writing to HighLevel 2 of 2",
+    "1 refused at 60.07: Value cannot be written.",
+    "2 done at 60.08",
+    "3 done at 60.10",
+    "link A rowA both “Deal A” seen 60.08 at 60.08 foreign -130.09 own 60.08",
+    "  agreed name: Roof “Roof”, CRM Roof, table Roof",
+    "link B rowB both “Deal B” seen 60.10 at 60.10 foreign -130.09 own 60.10",
+    "  agreed name: Roof “Roof”, CRM Roof, table Roof",
+    "code 3; updated [2, 0]; waiting 1; suspended Value cannot be written.",
+)
+def a_column_of_the_crm_refused(world: World) -> None:
+    for deal in (A, B):
+        world.edit_row(deal, value=5, name="Roof")
+    world.crm.faults.refuse = refusing("Value cannot be written.", "value", fields=(VALUE,), everyone=True)
+
+
+@whole(
+    "needing value:",
+    "read table ['rowA', 'rowB', 'rec0003', 'rec0004']",
+    "read crm ['A']",
+    "writing to HighLevel 1 of 4",
+    "read crm ['B']",
+    "intent 1 pass 5 at 60.07 update crm B rowB “Deal B” before Deal B | ['p1', 's1'] | open | 100 | u1 | web",
+    "  value edit: 100 -> 1 (100 -> 1) changed in Airtable, unchanged in HighLevel; target 100 at -260.18, source 1",
+    "send crm B {'value': 1} message None key None",
+    "writing to HighLevel 2 of 4",
+    "read crm ['C']",
+    "intent 2 pass 5 at 60.09 update crm C rec0003 “Deal C” before Deal C | ['p1', 's1'] | open | 100 | u1 | web",
+    "  value edit: 100 -> 2 (100 -> 2) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 2",
+    "send crm C {'value': 2} message None key None",
+    "writing to HighLevel 3 of 4",
+    "1 done at 60.08",
+    "2 refused at 60.10: No.",
+    "link B rowB both “Deal B” seen 60.08 at 60.08 foreign -260.18 own 60.08",
+    "  agreed value: 1 “1”, CRM 1, table 1",
+    "code 3; updated [1, 0]; waiting 2; suspended No.",
+)
+def all_refused_from_the_second_on(world: World) -> None:
+    world.filled(C, D)
+    for n, deal in enumerate((A, B, C, D)):
+        world.edit_row(deal, value=n)
+    after_looking(world, lambda: world.edit_row(A, value=9))
+    when(world, "crm", "write", "after", lambda: setattr(world.crm.faults, "refuse", refusing("No.", everyone=True)))
+
+
+@whole(
+    "needing stage, status:",
+    "read crm ['A']",
+    "read table ['rowA', 'rowB']",
+    "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 100 | Ann | web",
+    "  stage rename: p1:s1 -> p1:s1 (Sales / Fresh -> Sales / Fresh) “Sales / New” is now called “Sales / Fresh” "
+    "in HighLevel; target ['Sales', 'New'] at -, source ['p1', 's1']",
+    "  status edit: open -> won (open -> won) changed in HighLevel, unchanged in Airtable; target open at -, "
+    "source won",
+    "intent 2 pass 3 at 60.06 update table B rowB “Deal B” before Deal B | ['Sales', 'New'] | open | 100 | Ann | web",
+    "  stage rename: p1:s1 -> p1:s1 (Sales / Fresh -> Sales / Fresh) “Sales / New” is now called “Sales / Fresh” "
+    "in HighLevel; target ['Sales', 'New'] at -, source ['p1', 's1']",
+    "send table rowA {'stage': [None, 'Fresh'], 'status': 'won'} message None key None",
+    "send table rowB {'stage': [None, 'Fresh']} message None key None",
+    "writing to Airtable 2 of 2",
+    "1 done at 60.07",
+    "2 done at 60.07",
+    "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
+    "  agreed stage: p1:s1 “Sales / Fresh”, CRM ['p1', 's1'], table ['Sales', 'Fresh']",
+    "  agreed status: won “won”, CRM won, table won",
+    "  agreed stage: p1:s1 “Sales / Fresh”, CRM ['p1', 's1'], table ['Sales', 'Fresh']",
+    "code 0; updated [0, 2]",
+)
+def new_name_of_a_stage_is_ignored(world: World) -> None:
+    stage_renamed(world)
+    world.table.faults.ignores.add("stage")
+
+
+@whole(
+    "needing value:",
+    "read table ['rowA']",
+    "read crm ['A']",
+    "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
+    "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
+    "send crm A {'value': 5} message None key None",
+    "read crm ['A']",
+    "writing to HighLevel 1 of 1",
+    "1 refused at 60.08: HighLevel took the write but kept its value.",
+    "link A rowA both “Deal A” seen 60.07 at 60.08 foreign -130.09 own 60.07",
+    'refused A crm “Deal A” tries 1 since 60.08 next 120.08 {"3":["5"]}: HighLevel took the write but kept its value.',
+    "code 3; refusal “Deal A”: HighLevel took the write but kept its value.",
+)
+def ignored_and_then_not_to_be_read(world: World) -> None:
+    world.edit_row(A, value=5)
+    world.crm.faults.ignores.add("value")
+    when(world, "crm", "write", "after", lambda: world.crm.faults.unread.add(A))
+
+
+@whole(
+    "needing value:",
+    "read table ['rowA']",
+    "read crm ['A']",
+    "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
+    "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
+    "send crm A {'value': 5} message None key None",
+    "read crm ['A']",
+    "writing to HighLevel 1 of 1",
+    "1 done at 60.08",
+    "link A rowA both “Deal A” seen 60.07 at 60.08 foreign -130.09 own 60.07",
+    "  agreed value: 5 “5”, CRM 5, table 5",
+    "code 0; updated [1, 0]",
+)
+def answered_with_the_record_as_it_was(world: World) -> None:
+    world.edit_row(A, value=5)
+    write, before = world.crm.write, world.crm.record(A, world.crm.deals[A][-1])
+
+    def late(patches: Sequence[Patch]) -> list[WriteResult]:
+        write(patches)
+        return [Written(before)]
+
+    world.crm.write = late  # type: ignore[method-assign]
+
+
 # --- what the server makes of it -------------------------------------------------------------------------------------
 
 
 @whole(
+    "needing name:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
     "  name edit: Deal A -> big roof (Deal A -> big roof) changed in Airtable, unchanged in HighLevel; target "
     "Deal A at -130.09, source big roof",
     "send crm A {'name': 'big roof'} message None key None",
+    "writing to HighLevel 1 of 1",
     "1 done at 60.07",
     "link A rowA both “Deal A” seen 60.07 at 60.07 foreign -130.09 own 60.07",
     "  agreed name: big roof “big roof”, CRM Big Roof, table big roof",
@@ -1412,11 +1896,13 @@ def tidied_by_the_crm(world: World) -> None:
 
 
 @whole(
+    "needing value:",
     "read crm ['A']",
     "read table ['rowA']",
     "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 100 | Ann | web",
     "  value edit: 100 -> 7.25 (100 -> 7.25) changed in HighLevel, unchanged in Airtable; target 100 at -, source 7.25",
     "send table rowA {'value': 7.25} message None key None",
+    "writing to Airtable 1 of 1",
     "1 done at 60.07",
     "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
     "  agreed value: 7.25 “7.25”, CRM 7.25, table 7.2",
@@ -1428,11 +1914,13 @@ def tidied_by_the_table(world: World) -> None:
 
 
 @whole(
+    "needing value:",
     "read table ['rowA']",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 update crm A rowA “Deal A” before Deal A | ['p1', 's1'] | open | 100 | u1 | web",
     "  value edit: 100 -> 5 (100 -> 5) changed in Airtable, unchanged in HighLevel; target 100 at -130.09, source 5",
     "send crm A {'value': 5} message None key None",
+    "writing to HighLevel 1 of 1",
     "1 done at 60.07",
     "link A rowA both “Deal A” seen 60.07 at 60.07 foreign -130.09 own 60.07",
     "  agreed value: 5 “5”, CRM 5, table 5",
@@ -1447,7 +1935,9 @@ def something_else_came_back(world: World) -> None:
 
 
 @whole(
+    "needing all:",
     "read table ['rowA']",
+    "needing name, stage, status, value, owner, source:",
     "read crm ['A']",
     "intent 1 pass 3 at 60.06 create table A - “Deal A” before -",
     "  name new: None -> Deal A ( -> Deal A) its row was deleted in Airtable; it comes back; target None at -, "
@@ -1461,6 +1951,7 @@ def something_else_came_back(world: World) -> None:
     "  source new: None -> web ( -> web) its row was deleted in Airtable; it comes back; target None at -, source web",
     "make table A {'name': 'Deal A', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, 'owner': 'Ann', "
     "'source': 'web'} message None",
+    "making rows in Airtable 1 of 1",
     "1 done at 60.07 rec0003",
     "link A rec0003 both “Deal A” seen -130.09 at -60.04 foreign -130.09 own -",
     "code 0; created [0, 1]",
@@ -1470,8 +1961,11 @@ def row_comes_back(world: World) -> None:
 
 
 @whole(
+    "needing all:",
     "read table ['rowA']",
+    "needing name, stage, status, value, owner, source:",
     "read crm ['A']",
+    "making rows in Airtable 1 of 1",
     "code 0; waiting 1",
 )
 def row_comes_back_but_its_deal_was_edited(world: World) -> None:
@@ -1480,8 +1974,11 @@ def row_comes_back_but_its_deal_was_edited(world: World) -> None:
 
 
 @whole(
+    "needing all:",
     "read table ['rowA']",
+    "needing name, stage, status, value, owner, source:",
     "read crm ['A']",
+    "making rows in Airtable 1 of 1",
     "code 0; waiting 1",
 )
 def row_comes_back_but_its_deal_is_gone(world: World) -> None:
@@ -1506,6 +2003,7 @@ def row_comes_back_but_its_deal_is_gone(world: World) -> None:
     "  value new: None -> 0 ( -> 0) the deal has no row in Airtable yet; target None at -, source 0",
     "make table deal0 {'name': 'Deal deal0', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} message None",
     "make table deal1 {'name': 'Deal deal1', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} message None",
+    "making rows in Airtable 2 of 3",
     "intent 3 pass 3 at 60.05 create table deal2 - “Deal deal2” before -",
     "  name new: None -> Deal deal2 ( -> Deal deal2) the deal has no row in Airtable yet; target None at -, "
     "source Deal deal2",
@@ -1514,6 +2012,7 @@ def row_comes_back_but_its_deal_is_gone(world: World) -> None:
     "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
     "  value new: None -> 0 ( -> 0) the deal has no row in Airtable yet; target None at -, source 0",
     "make table deal2 {'name': 'Deal deal2', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} message None",
+    "making rows in Airtable 3 of 3",
     "1 done at 60.05 rec0003",
     "2 done at 60.05 rec0004",
     "3 done at 60.06 rec0005",
@@ -1613,6 +2112,7 @@ def message_that_replaces_another(world: World) -> None:
 
 
 @whole(
+    "needing value:",
     "read crm ['A']",
     "read crm ['B']",
     "read table ['rowA', 'rowB']",

@@ -1,8 +1,8 @@
 """A pytest plugin: tries mutants, one forked child each, instead of running the tests once.
 
-mutmut makes the mutants and knows which tests reach which function; its own runner starts a session of pytest for each
-mutant, which costs more than most of the tests do. Here the tests are collected once. A child runs those that reach its
-mutant, the last ones that killed a mutant of that function first, and ends at the first failure.
+mutmut makes the mutants and knows which tests reach which function. Its own runner begins a session of pytest for each
+mutant, which costs more than most of the tests do; here the tests are collected once. A child runs those that reach
+its mutant, the last ones that killed a mutant of the same function first, and ends at the first failure.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from time import process_time
 from typing import Final
 
 import pytest
-from mutmut.mutation.trampoline import set_mutant_under_test
 
+WANTED: Final = "SYNCD_MUTANTS"  # a file with the names of the mutants to be tried; what became of them goes beside it
+MUTANT: Final = "MUTANT_UNDER_TEST"  # which one is alive, as mutmut's code asks
 KILLED, SURVIVED, TIMEOUT, NO_TESTS = "killed", "survived", "timeout", "no tests"
-CPU_SECONDS: Final = 60.0  # of one mutant; all the tests together take less than half of it
-SLOWEST_SECONDS: Final = 1.0  # a test that takes longer is left out
+CPU_SECONDS: Final = 60.0  # of one mutant; all tests together take less than half of it
+SLOWEST_SECONDS: Final = 0.2  # a test that takes longer is left out
 
 
 def mangled(mutant: str) -> str:
@@ -32,12 +33,13 @@ def mangled(mutant: str) -> str:
 class Forks:
     """Tries the mutants of a list; writes what became of each to a file, a line each."""
 
-    def __init__(self, mutants: Sequence[str], results: Path, stats: Path) -> None:
+    def __init__(self, wanted: Path, stats: Path) -> None:
         known = json.loads(stats.read_text("utf-8"))
         self.reached: dict[str, list[str]] = known["tests_by_mangled_function_name"]
         self.seconds: dict[str, float] = known["duration_by_test"]
-        self.mutants, self.results = mutants, results
+        self.mutants, self.results = wanted.read_text("utf-8").split(), wanted.with_suffix(".results")
         self.killers: dict[str, list[str]] = defaultdict(list)
+        self.patience = float(os.environ.get("SYNCD_PATIENCE", "inf"))  # CPU seconds; for a first look
         self.failed = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -48,22 +50,19 @@ class Forks:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """In place of pytest's loop over the tests."""
         items = {item.nodeid: item for item in session.items}
-        with self.results.open("a", encoding="utf-8", buffering=1) as file:
+        with self.results.open("w", encoding="utf-8", buffering=1) as file:
             for mutant in self.mutants:
                 outcome, killer = self._tried(mutant, items)
                 file.write(json.dumps([mutant, outcome, killer]) + "\n")
         return True
 
     def _tried(self, mutant: str, items: dict[str, pytest.Item]) -> tuple[str, str]:
+        """What becomes of a mutant, and which test killed it."""
         killers = self.killers[mangled(mutant)]
-        reached = set(self.reached.get(mangled(mutant), ()))
-        names = [name for name in items if name in reached or name not in self.seconds]
-        names = [name for name in names if self.seconds.get(name, 0.0) < SLOWEST_SECONDS]
+        names = self._tests(mangled(mutant), items)
         if not names:
             return NO_TESTS, ""
-        names.sort(
-            key=lambda name: (killers.index(name) if name in killers else len(killers), self.seconds.get(name, 0.0))
-        )
+        names.sort(key=lambda name: (killers.index(name) if name in killers else len(killers), self._took(name)))
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -82,18 +81,27 @@ class Forks:
         killers.insert(0, killer)
         return KILLED, killer
 
+    def _tests(self, function: str, items: dict[str, pytest.Item]) -> list[str]:
+        """Tests that reach a function, and those that are too new to know."""
+        reached = set(self.reached.get(function, ()))
+        names = [name for name in items if name in reached or name not in self.seconds]
+        return [name for name in names if self._took(name) < SLOWEST_SECONDS]
+
+    def _took(self, name: str) -> float:
+        return self.seconds.get(name, 0.0)
+
     def _child(self, mutant: str, items: Sequence[pytest.Item], writing: int) -> None:
         status = 1
         try:
             signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)  # its signal ends a process that does not ask for it
-            set_mutant_under_test(mutant)
-            patience = process_time() + float(os.environ.get("SYNCD_PATIENCE", "inf"))
+            os.environ[MUTANT] = mutant
+            begun = process_time()
             for item, following in zip(items, (*items[1:], None), strict=True):
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
                 if self.failed:
                     os.write(writing, self.failed.encode())
                     break
-                if process_time() > patience:
+                if process_time() - begun > self.patience:
                     status = 0
                     break
             else:
@@ -103,9 +111,7 @@ class Forks:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Reads what is to be done from the environment."""
-    place = os.environ.get("SYNCD_MUTANTS")
-    if place:
-        folder = Path(place)
-        mutants = (folder / "wanted.txt").read_text("utf-8").split()
-        config.pluginmanager.register(Forks(mutants, folder / "results.jsonl", folder / "mutmut-stats.json"))
+    """Takes the loop over where mutants are wanted."""
+    if WANTED in os.environ:
+        wanted = Path(os.environ[WANTED])
+        config.pluginmanager.register(Forks(wanted, wanted.with_name("mutmut-stats.json")))
