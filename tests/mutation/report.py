@@ -123,7 +123,7 @@ class Found:
         return "\n".join(lines)
 
     def keep(self) -> None:
-        """Writes results.json, survivors.json (with the reasons that still count), survivors.md and README.md's line."""
+        """Writes results.json, survivors.json (with reasons that still count), survivors.md and README.md's line."""
         results = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "modules": self.counts}
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         kept = [
@@ -175,8 +175,8 @@ def table() -> str:
     lines = [
         "# Changes that no test notices",
         "",
-        "Made by `make mutation` from `survivors.json`. Each is a mutant (×n: so many that read alike) that all plain, fast",
-        "tests let pass.",
+        "Made by `make mutation` from `survivors.json`. Each is a mutant (×n: so many that read alike) that all plain,",
+        "fast tests let pass.",
         "",
     ]
     found = entries()
