@@ -17,7 +17,7 @@ import pytest
 from syncd.model import Raw, Side
 from syncd.policy import DealDeleted, Policy, RowDeleted
 from syncd.reconcile import PassResult
-from syncd.sides import NewRecord, Patch, ReadResult, Refused, Stage, WriteResult, Written
+from syncd.sides import Lost, NewRecord, Patch, ReadResult, Refused, Stage, WriteResult, Written
 from syncd.store import Write
 from tests.memory import FIELD_NAMES, NO_LIMITS, SALES, SERVICE, VOCABULARY, MemoryCrm, MemoryTable, World
 from tests.test_carry import A, B, C, D, after_looking, when
@@ -1873,6 +1873,112 @@ def answered_with_the_record_as_it_was(world: World) -> None:
     world.crm.write = late  # type: ignore[method-assign]
 
 
+@whole(
+    "needing value:",
+    "read crm ['A']",
+    "read table ['rowA']",
+    "intent 1 pass 3 at 60.06 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 100 | Ann | web",
+    "  value edit: 100 -> 5 (100 -> 5) changed in HighLevel, unchanged in Airtable; target 100 at -, source 5",
+    "send table rowA {'value': 5} message None key None",
+    "writing to Airtable 1 of 1",
+    "intent 2 pass 3 at 60.07 create table C - “Deal C” before -",
+    "  name new: None -> Deal C ( -> Deal C) the deal has no row in Airtable yet; target None at -, source Deal C",
+    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
+    "['p1', 's1']",
+    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
+    "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
+    "  owner new: None -> u1 ( -> Ann) the deal has no row in Airtable yet; target None at -, source u1",
+    "  source new: None -> web ( -> web) the deal has no row in Airtable yet; target None at -, source web",
+    "make table C {'name': 'Deal C', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, 'owner': 'Ann', "
+    "'source': 'web'} message None",
+    "making rows in Airtable 1 of 1",
+    "1 refused at 60.07: No.",
+    "2 refused at 60.08 : No.",
+    "link A rowA both “Deal A” seen 0.00 at 60.04 foreign 0.00 own -",
+    'refused A table “Deal A” tries 1 since 60.07 next 120.07 {"3":["5"]}: No.',
+    "refused C table “Deal C” tries 1 since 60.08 next 120.08 {}: No.",
+    "code 3; refusal “Deal A”: No.; refusal “Deal C”: No.",
+)
+def an_update_and_a_new_row_refused_in_the_same_words(world: World) -> None:
+    """Making a row is another thing: two of each would be needed to blame the table."""
+    world.crm.put(A, value=5)
+    world.deal(C)
+    row = world.table.row_of(A)
+    world.table.faults.refuse = lambda _verb, id, _changes: Refused("No.") if id in (row, C) else None
+
+
+@whole(
+    "read table ['rowA', 'rowB']",
+    "intent 1 pass 3 at 60.05 update table A rowA “Deal A” before Deal A | ['Sales', 'New'] | open | 100 | Ann | web",
+    "  id fill: None -> A ( -> A) the row had no GHL ID; target None at -, source None",
+    "intent 2 pass 3 at 60.05 update table B rowB “Deal B” before Deal B | ['Sales', 'New'] | open | 100 | Ann | web",
+    "  id fill: None -> B ( -> B) the row had no GHL ID; target None at -, source None",
+    "send table rowA {} message None key A",
+    "send table rowB {} message None key B",
+    "writing to Airtable 2 of 2",
+    "intent 3 pass 3 at 60.06 create table C - “Deal C” before -",
+    "  name new: None -> Deal C ( -> Deal C) the deal has no row in Airtable yet; target None at -, source Deal C",
+    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
+    "['p1', 's1']",
+    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
+    "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
+    "make table C {'name': 'Deal C', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100} message None",
+    "making rows in Airtable 1 of 1",
+    "1 refused at 60.06: No.",
+    "2 refused at 60.06: No.",
+    "3 done at 60.07 rec0003",
+    "link C rec0003 both “Deal C” seen 0.00 at 60.07 foreign 0.00 own -",
+    "  agreed name: Deal C “Deal C”, CRM Deal C, table Deal C",
+    "  agreed stage: p1:s1 “Sales / New”, CRM ['p1', 's1'], table ['Sales', 'New']",
+    "  agreed status: open “open”, CRM open, table open",
+    "  agreed value: 100 “100”, CRM 100, table 100",
+    "  agreed owner: None “”, CRM None, table None",
+    "  agreed source: None “”, CRM None, table None",
+    "code 3; created [0, 1]; suspended No.",
+)
+def two_keys_refused_alike(world: World) -> None:
+    """Rows can be made all the same."""
+    for deal in (A, B):
+        world.table.put(world.table.row_of(deal), "")
+    world.deal(C, owner=None, source=None)
+    world.table.faults.refuse = lambda verb, _id, _changes: Refused("No.") if verb == "write" else None
+
+
+@whole(
+    "intent 1 pass 3 at 60.04 create table C - “Deal C” before -",
+    "  name new: None -> Deal C ( -> Deal C) the deal has no row in Airtable yet; target None at -, source Deal C",
+    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
+    "['p1', 's1']",
+    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
+    "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
+    "  owner new: None -> u1 ( -> Ann) the deal has no row in Airtable yet; target None at -, source u1",
+    "  source new: None -> web ( -> web) the deal has no row in Airtable yet; target None at -, source web",
+    "make table C {'name': 'Deal C', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, 'owner': 'Ann', "
+    "'source': 'web'} message None",
+    "intent 2 pass 3 at 60.05 create table C - “Deal C” before -",
+    "  name new: None -> Deal C ( -> Deal C) the deal has no row in Airtable yet; target None at -, source Deal C",
+    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
+    "  owner new: None -> u1 ( -> Ann) the deal has no row in Airtable yet; target None at -, source u1",
+    "  source new: None -> web ( -> web) the deal has no row in Airtable yet; target None at -, source web",
+    "make table C {'name': 'Deal C', 'status': 'open', 'owner': 'Ann', 'source': 'web'} message None",
+    "making rows in Airtable 1 of 1",
+    "1 refused at 60.05 : No.",
+    "2 done at 60.06 rec0003",
+    "link C rec0003 both “Deal C” seen 0.00 at 60.06 foreign 0.00 own -",
+    "  agreed name: Deal C “Deal C”, CRM Deal C, table Deal C",
+    "  agreed stage: None “”, CRM None, table [None, None]",
+    "  agreed status: open “open”, CRM open, table open",
+    "  agreed value: 0 “0”, CRM None, table None",
+    "  agreed owner: u1 “Ann”, CRM u1, table Ann",
+    "  agreed source: web “web”, CRM web, table web",
+    "code 3; created [0, 1]; suspended No.",
+)
+def new_rows_without_their_value_and_stage(world: World) -> None:
+    """Columns that are refused, and what then stands in them: a blank value is 0."""
+    world.deal(C)
+    world.table.faults.refuse = refusing("No.", "value", "stage", fields=(VALUE, STAGE), everyone=True)
+
+
 # --- what the server makes of it -------------------------------------------------------------------------------------
 
 
@@ -2043,6 +2149,161 @@ def new_rows_in_batches(world: World) -> None:
     world.table.write_batch = 2
     for n in range(3):
         world.deal(f"deal{n}", owner=None, value=0, source=None)
+
+
+@whole(
+    "needing all:",
+    "read table ['rowA']",
+    "needing name, stage, status, value, owner, source:",
+    "read crm ['A']",
+    "making rows in Airtable 1 of 5",
+    "intent 1 pass 3 at 60.06 create table deal0 - “Deal deal0” before -",
+    "  name new: None -> Deal deal0 ( -> Deal deal0) the deal has no row in Airtable yet; target None at -, "
+    "source Deal deal0",
+    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
+    "['p1', 's1']",
+    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
+    "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
+    "make table deal0 {'name': 'Deal deal0', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100} message None",
+    "making rows in Airtable 2 of 5",
+    "intent 2 pass 3 at 60.07 create table deal1 - “Deal deal1” before -",
+    "  name new: None -> Deal deal1 ( -> Deal deal1) the deal has no row in Airtable yet; target None at -, "
+    "source Deal deal1",
+    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
+    "['p1', 's1']",
+    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
+    "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
+    "make table deal1 {'name': 'Deal deal1', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100} message None",
+    "making rows in Airtable 3 of 5",
+    "1 refused at 60.07 : No row for “deal0”.",
+    "2 refused at 60.08 : No row for “deal1”.",
+    "code 3; waiting 3; suspended No row for “deal1”.",
+)
+def row_comes_back_changed_and_no_others_can_be_made(world: World) -> None:
+    world.table.write_batch = 1
+    row_comes_back_but_its_deal_was_edited(world)
+    for n in range(4):
+        world.deal(f"deal{n}", owner=None, source=None)
+    world.table.faults.refuse = lambda verb, id, _c: Refused(f"No row for “{id}”.") if verb == "create" else None
+
+
+@whole(
+    "needing all:",
+    "read table ['rowA']",
+    "needing name, stage, status, value, owner, source:",
+    "read crm ['A']",
+    "intent 1 pass 4 at 60.06 create table A - “Deal A” before -",
+    "  name new: None -> Deal A ( -> Deal A) its row was deleted in Airtable; it comes back; target None at -, "
+    "source Deal A",
+    "  stage new: None -> p1:s1 ( -> Sales / New) its row was deleted in Airtable; it comes back; target None at "
+    "-, source ['p1', 's1']",
+    "  status new: None -> open ( -> open) its row was deleted in Airtable; it comes back; target None at -, "
+    "source open",
+    "  value new: None -> 100 ( -> 100) its row was deleted in Airtable; it comes back; target None at -, source 100",
+    "  owner new: None -> u1 ( -> Ann) its row was deleted in Airtable; it comes back; target None at -, source u1",
+    "  source new: None -> web ( -> web) its row was deleted in Airtable; it comes back; target None at -, source web",
+    "make table A {'name': 'Deal A', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100, 'owner': 'Ann', "
+    "'source': 'web'} message None",
+    "making rows in Airtable 1 of 1",
+    "1 done at 60.07 rec0003",
+    "link A rec0003 both “Deal A” seen -131.15 at -61.10 foreign -131.15 own -",
+    "code 0; created [0, 1]",
+)
+def row_of_a_deal_that_was_restored_comes_back(world: World) -> None:
+    values = dict(world.crm.now(A) or {})
+    world.crm.drop(A)
+    world.run(1)
+    world.crm.put(A, **values)
+    world.table.drop(world.table.row_of(A))
+
+
+@whole(
+    "intent 1 pass 3 at 60.04 create table C - “Deal C” before -",
+    "  name new: None -> Deal C ( -> Deal C) the deal has no row in Airtable yet; target None at -, source Deal C",
+    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
+    "['p1', 's1']",
+    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
+    "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
+    "intent 2 pass 3 at 60.04 create table D - “Deal D” before -",
+    "  name new: None -> Deal D ( -> Deal D) the deal has no row in Airtable yet; target None at -, source Deal D",
+    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
+    "['p1', 's1']",
+    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
+    "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
+    "make table C {'name': 'Deal C', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100} message None",
+    "make table D {'name': 'Deal D', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100} message None",
+    "making rows in Airtable 2 of 2",
+    "find table ['C']",
+    "1 done at 60.06 rec0003",
+    "2 done at 60.05 rec0004",
+    "link C rec0003 both “Deal C” seen - at 60.06 foreign - own -",
+    "  agreed name: Deal C “Deal C”, CRM Deal C, table Deal C",
+    "  agreed stage: p1:s1 “Sales / New”, CRM ['p1', 's1'], table ['Sales', 'New']",
+    "  agreed status: open “open”, CRM open, table open",
+    "  agreed value: 100 “100”, CRM 100, table 100",
+    "  agreed owner: None “”, CRM None, table None",
+    "  agreed source: None “”, CRM None, table None",
+    "link D rec0004 both “Deal D” seen 0.00 at 60.05 foreign 0.00 own -",
+    "  agreed name: Deal D “Deal D”, CRM Deal D, table Deal D",
+    "  agreed stage: p1:s1 “Sales / New”, CRM ['p1', 's1'], table ['Sales', 'New']",
+    "  agreed status: open “open”, CRM open, table open",
+    "  agreed value: 100 “100”, CRM 100, table 100",
+    "  agreed owner: None “”, CRM None, table None",
+    "  agreed source: None “”, CRM None, table None",
+    "code 0; created [0, 2]",
+)
+def one_answer_of_two_new_rows_is_lost(world: World) -> None:
+    world.deal(C, owner=None, source=None)
+    world.deal(D, owner=None, source=None)
+    create = world.table.create
+
+    def half(records: Sequence[NewRecord]) -> list[WriteResult]:
+        world.table.create = create  # type: ignore[method-assign]
+        return [Lost("No answer."), *create(records)[1:]]
+
+    world.table.create = half  # type: ignore[method-assign]
+
+
+@whole(
+    "intent 1 pass 3 at 60.04 create table C - “Deal C” before -",
+    "  name new: None -> Deal C ( -> Deal C) the deal has no row in Airtable yet; target None at -, source Deal C",
+    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
+    "['p1', 's1']",
+    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
+    "  value new: None -> 0 ( -> 0) the deal has no row in Airtable yet; target None at -, source 0",
+    "make table C {'name': 'Deal C', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 0} message None",
+    "making rows in Airtable 1 of 1",
+    "find table ['C']",
+    "1 done at 60.06 rec0003",
+    "link C rec0003 both “Deal C” seen - at 60.06 foreign - own -",
+    "  agreed name: nothing",
+    "  agreed stage: p1:s1 “Sales / New”, CRM ['p1', 's1'], table ['Sales', 'New']",
+    "  agreed status: open “open”, CRM open, table open",
+    "  agreed value: 0 “0”, CRM 0, table 0",
+    "  agreed owner: nothing",
+    "  agreed source: None “”, CRM None, table None",
+    "code 0; created [0, 1]",
+)
+def cells_filled_while_a_lost_row_is_looked_for(world: World) -> None:
+    world.deal(C, owner=None, source=None, value=0)
+    world.table.faults.lost = ["after"]
+    when(world, "table", "create", "after", lambda: world.edit_row(C, owner="Bob", name="CUT"))
+
+
+@whole(
+    "intent 1 pass 3 at 60.04 create table C - “Deal C” before -",
+    "  name new: None -> Deal C ( -> Deal C) the deal has no row in Airtable yet; target None at -, source Deal C",
+    "  stage new: None -> p1:s1 ( -> Sales / New) the deal has no row in Airtable yet; target None at -, source "
+    "['p1', 's1']",
+    "  status new: None -> open ( -> open) the deal has no row in Airtable yet; target None at -, source open",
+    "  value new: None -> 100 ( -> 100) the deal has no row in Airtable yet; target None at -, source 100",
+    "make table C {'name': 'Deal C', 'stage': ['Sales', 'New'], 'status': 'open', 'value': 100} message None",
+    "1 not_done at 60.05 : Airtable does not answer.",
+    "code 1 Airtable does not answer.",
+)
+def the_table_goes_down_while_rows_are_made(world: World) -> None:
+    world.deal(C, owner=None, source=None)
+    world.table.faults.down_on = frozenset({"create"})
 
 
 @whole(

@@ -15,7 +15,8 @@ from syncd.carry import FORM_TRIES, SOURCE_AGE_SECONDS, Ready, Work, advanced, o
 from syncd.judge import Change, ChangeKind, Ground
 from syncd.model import ABSENT, Link, Raw, Record, Side, Value
 from syncd.plan import Update
-from syncd.sides import ReadResult, RecordSide
+from syncd.sides import ReadResult, RecordSide, Refused
+from syncd.store import Store
 from syncd.values import MoneyCodec, codec_for
 from tests.memory import COLUMNS, FIELD_NAMES, VOCABULARY, Clock, World, field_of
 from tests.test_carry import A, B
@@ -74,7 +75,7 @@ class Reads:
 def sources(updates: Sequence[Update], clock: Clock) -> tuple[carry._Sources, Reads]:
     """Sources for updates towards the CRM; what is read are rows."""
     side = Reads()
-    work = Work(GROUND, {}, cast("carry.Store", None), None, clock)
+    work = Work(GROUND, {}, cast(Store, None), None, clock)
     return carry._Sources(work, cast("RecordSide", side), updates), side
 
 
@@ -375,3 +376,52 @@ def test_a_loser_with_a_later_time_was_edited_again(clock: float | None, planned
 )
 def test_a_refusal_without_what_belongs_to_the_record(sentence: str, rest: str) -> None:
     assert carry._alike(sentence) == rest
+
+
+def test_pauses_grow_and_the_first_refusal_is_remembered(world: World) -> None:
+    work, one = work_of(world), update(change(VALUE, "100", "5", 100, 5))
+    pauses = []
+    for tries in range(1, 12):
+        known = carry._refusal(work, Side.CRM, one, "No.", 1000.0 * tries)
+        assert (known.deal, known.side, known.sentence, known.title) == (A, Side.CRM, "No.", "Deal")
+        assert (known.tries, known.since) == (tries, 1000.0)
+        pauses.append(known.next_try - 1000.0 * tries)
+        world.store.put_refused(known)
+    assert pauses == [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3840.0, 7680.0, 15360.0, 21600.0, 21600.0]
+    assert carry._refusal(work, Side.TABLE, one, "No.", 5.0).tries == 1, "the other side was not refused"
+
+
+def test_columns_are_suspended_one_after_another(world: World) -> None:
+    work, one = work_of(world), update(change(VALUE, "100", "5", 100, 5))
+    for index in (VALUE, OWNER):
+        refused = Refused(f"{FIELD_NAMES[index]} cannot be written.", frozenset({index}), everyone=True)
+        carry.refuse(work, Side.CRM, 0, one, refused)
+    assert work.suspended == {Side.CRM: {VALUE, OWNER}, Side.TABLE: set()}
+    assert work.tally.suspended == ["value cannot be written.", "owner cannot be written."]
+    assert (work.closed, work.no_new_rows, work.no_new_deals) == (set(), False, False)
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_what_cannot_be_made_anywhere_is_not_tried_again_in_this_pass(world: World, side: Side) -> None:
+    work, one = work_of(world), Update(side, A, "", "Deal", ())
+    carry.refuse(work, side, 0, one, Refused("No.", everyone=True), making=True)
+    assert (work.no_new_rows, work.no_new_deals) == (side is Side.TABLE, side is Side.CRM)
+    assert work.closed == set()
+
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+
+def test_a_message_where_none_was_known_before(world: World) -> None:
+    work, row = work_of(world), world.table.row_of(A)
+    carry.carry_messages(work, {row: "Look here."}, {}, {})
+    (write, *_) = world.store.history()
+    (line,) = write.changes
+    assert (write.deal, write.row, write.title, write.state) == ("", row, "", "done")
+    assert (line.field, line.old, line.new, line.shown_old, line.shown_new) == (
+        "sync",
+        None,
+        "Look here.",
+        "",
+        "Look here.",
+    )
