@@ -13,7 +13,7 @@ SEEDS ?= 20000
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak ablation format completions wheel pins clean
+.PHONY: help demo test lint bench soak ablation mutation format completions wheel pins clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,9 @@ soak: $(VENV)/.dev ## Run many simulated worlds: faults, edits and crashes at an
 
 ablation: $(VENV)/.dev ## Switch each rule off and see which property falls
 	$(BIN)/python -m tests.simulation.ablate $(ARGS)
+
+mutation: $(VENV)/.dev ## Change what decides and writes, line by line, and see whether a test notices
+	$(BIN)/python -m tests.mutation $(ARGS)
 
 format: $(VENV)/.dev ## Bring the code into the style that lint checks
 	$(BIN)/ruff check --fix-only --quiet .

@@ -2,6 +2,7 @@
 
 `make mutation` runs it. Exit code 0: at least 95 % of the mutants were killed, and survivors.json gives a reason for
 each of the others. It writes results.json, survivors.md and README.md's line anew where all modules were tried.
+After a new test, `--again` tries only what was not killed before.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tests.mutation.forks import MUTANT, WANTED
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = ROOT / "mutants"
+OUTCOMES: Final = MUTANTS / "outcomes.json"
 ANY_ONE: Final = "syncd.decide.x_order__mutmut_1"  # mutmut makes all of them before it tries this one
 QUIET: Final = ("-p", "tests.mutation.forks", "-p", "no:logging", "--assert=plain", "--tb=no",
                 "-o", "tmp_path_retention_policy=none")  # fmt: skip
@@ -82,11 +84,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description="Do the tests notice a changed line?")
     parser.add_argument("modules", nargs="*", default=known, help=f"some of {', '.join(known)} (default: all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
-    parser.add_argument("--made", action="store_true", help="the mutants of the last run are still the right ones")
+    parser.add_argument("--again", action="store_true", help="try the survivors of the last run again; same code")
     asked = parser.parse_args()
-    if not asked.made:
+    before: dict[str, dict[str, str]] = {}
+    if asked.again:
+        before = json.loads(OUTCOMES.read_text("utf-8"))
+        shutil.copytree(ROOT / "tests", MUTANTS / "tests", dirs_exist_ok=True)
+    else:
         make_mutants()
-    outcomes = {module: tried(names_of(module), asked.jobs) for module in asked.modules}
+    outcomes = {}
+    for module in asked.modules:
+        dead = {name: outcome for name, outcome in before.get(module, {}).items() if outcome in report.DEAD}
+        now = tried([name for name in names_of(module) if name not in dead], asked.jobs)
+        outcomes[module] = {name: dead.get(name) or now[name] for name in names_of(module)}
+        OUTCOMES.write_text(json.dumps({**before, **outcomes}), encoding="utf-8")
     found = report.Found.of(outcomes, MUTANTS)
     print(found.told())
     if list(outcomes) == known:

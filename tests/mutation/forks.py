@@ -21,8 +21,9 @@ import pytest
 WANTED: Final = "SYNCD_MUTANTS"  # a file with the names of the mutants to be tried; what became of them goes beside it
 MUTANT: Final = "MUTANT_UNDER_TEST"  # which one is alive, as mutmut's code asks
 KILLED, SURVIVED, TIMEOUT, NO_TESTS = "killed", "survived", "timeout", "no tests"
-CPU_SECONDS: Final = 60.0  # of one mutant; all tests together take less than half of it
+CPU_SECONDS: Final = 60.0  # after which a mutant that does not end counts as noticed
 SLOWEST_SECONDS: Final = 0.2  # a test that takes longer is left out
+PATIENCE: Final = 3.0  # CPU seconds of tests, the fastest first, after which a mutant counts as a survivor
 
 
 def mangled(mutant: str) -> str:
@@ -39,7 +40,6 @@ class Forks:
         self.seconds: dict[str, float] = known["duration_by_test"]
         self.mutants, self.results = wanted.read_text("utf-8").split(), wanted.with_suffix(".results")
         self.killers: dict[str, list[str]] = defaultdict(list)
-        self.patience = float(os.environ.get("SYNCD_PATIENCE", "inf"))  # CPU seconds; for a first look
         self.failed = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -101,7 +101,7 @@ class Forks:
                 if self.failed:
                     os.write(writing, self.failed.encode())
                     break
-                if process_time() - begun > self.patience:
+                if process_time() - begun > PATIENCE:
                     status = 0
                     break
             else:

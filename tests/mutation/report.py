@@ -22,6 +22,7 @@ HERE: Final = Path(__file__).parent
 RESULTS, REASONS, TABLE = HERE / "results.json", HERE / "survivors.json", HERE / "survivors.md"
 README: Final = HERE.parents[1] / "README.md"
 BEGIN, END = "<!-- mutation -->", "<!-- end of mutation -->"
+DEAD: Final = (KILLED, TIMEOUT)
 ENOUGH: Final = 0.95
 KINDS: Final = {
     "equivalent": "the changed line does the same",
@@ -88,16 +89,15 @@ class Found:
     @staticmethod
     def of(outcomes: Mapping[str, Mapping[str, str]], mutants: Path) -> Found:
         """From what became of each mutant of each module."""
-        killed = (KILLED, TIMEOUT)
         counts = {
-            module: {"mutants": len(found), "killed": sum(outcome in killed for outcome in found.values())}
+            module: {"mutants": len(found), "killed": sum(outcome in DEAD for outcome in found.values())}
             for module, found in outcomes.items()
         }
         survivors = [
             changed(mutants, mutant)
             for found in outcomes.values()
             for mutant, outcome in found.items()
-            if outcome not in killed
+            if outcome not in DEAD
         ]
         known = reasons()
         return Found(counts, survivors, {one: known.get(one, ("", "")) for one in survivors})
