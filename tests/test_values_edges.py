@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from syncd.fields import STATUSES
@@ -35,47 +37,47 @@ STATUS = Column("f3", "Status", "select", options={"opt1": "Gone", "opt2": "WON"
 OWNER = Column("f4", "Owner", "select", options={"optA": "ann", "optX": "Gone", "optB": " "})
 ANN = OwnerCodec((User("u1", "Ann"),), OWNER)
 
-SENTENCES: list[tuple[Reading, Problem]] = [
-    (money(True, 2), Problem("“True” is not a number.")),
-    (money(["1"], 2), Problem("“['1']” is not a number.")),
-    (money("a lot", 2), Problem("“a lot” is not a number that a deal's value can hold.")),
-    (StatusCodec().from_crm("all"), Problem("HighLevel says status “all”.", person=False)),
+SENTENCES: list[tuple[Callable[[], Reading], Problem]] = [
+    (lambda: money(True, 2), Problem("“True” is not a number.")),
+    (lambda: money(["1"], 2), Problem("“['1']” is not a number.")),
+    (lambda: money("a lot", 2), Problem("“a lot” is not a number that a deal's value can hold.")),
+    (lambda: StatusCodec().from_crm("all"), Problem("HighLevel says status “all”.", person=False)),
     (
-        StatusCodec(STATUS).from_table("opt1", None),
+        lambda: StatusCodec(STATUS).from_table("opt1", None),
         Problem("Status “Gone” does not exist. Choose one of: open, won, lost, abandoned."),
     ),
     (
-        ANN.from_table("optX", None),
+        lambda: ANN.from_table("optX", None),
         Problem("Owner “Gone” is no single user of this location. Choose one of: Ann."),
     ),
-    (STAGES.from_crm(None), Problem("HighLevel did not say in which stage the deal is.", person=False)),
+    (lambda: STAGES.from_crm(None), Problem("HighLevel did not say in which stage the deal is.", person=False)),
     (
-        STAGES.from_table(["optP", None], "p1:s1"),
+        lambda: STAGES.from_table(["optP", None], "p1:s1"),
         Problem("Choose a stage of pipeline “Service”: New."),
     ),
     (
-        STAGES.from_table([None, "optX"], "p1:s1"),
+        lambda: STAGES.from_table([None, "optX"], "p1:s1"),
         Problem("Stage “Gone” is not in pipeline “Sales”. Choose one of: New, Won, Odd."),
     ),
     (
-        STAGES.from_table(["optX", "New"], "p1:s1"),
+        lambda: STAGES.from_table(["optX", "New"], "p1:s1"),
         Problem("Pipeline “Gone” does not exist. Choose one of: Sales, Service."),
     ),
-    (STAGES.from_table([None, "New"], None), Problem("The deal's pipeline is not known yet.", person=False)),
+    (lambda: STAGES.from_table([None, "New"], None), Problem("The deal's pipeline is not known yet.", person=False)),
     (
-        StageCodec(TWINS).from_table([None, "call"], "q1:c"),
+        lambda: StageCodec(TWINS).from_table([None, "call"], "q1:c"),
         Problem("Two stages of pipeline “Leads” are called “Call”."),
     ),
     (
-        StageCodec(TWINS, None, PIPELINE).from_table(["LEADS", "call"], None),
+        lambda: StageCodec(TWINS, None, PIPELINE).from_table(["LEADS", "call"], None),
         Problem("Two pipelines are called “Leads”. Rename one of them in HighLevel."),
     ),
 ]
 
 
 @pytest.mark.parametrize(("reading", "wanted"), SENTENCES, ids=[wanted.sentence[:30] for _, wanted in SENTENCES])
-def test_people_read_exactly_this(reading: Reading, wanted: Problem) -> None:
-    assert reading == wanted
+def test_people_read_exactly_this(reading: Callable[[], Reading], wanted: Problem) -> None:
+    assert reading() == wanted
 
 
 # --- lists and clips -------------------------------------------------------------------------------------------------
@@ -175,6 +177,11 @@ def test_a_stage_id_may_hold_the_separator() -> None:
     assert STAGES.to_crm(value) == ["p1", "x:y"]
     assert STAGES.to_table(value) == ["Sales", "Odd"]
     assert STAGES.from_table([None, "New"], value) == "p1:s1"
+
+
+@pytest.mark.parametrize("raw", ["New", None, ["New"], ["Sales", "New", "x"], 7])
+def test_what_is_no_pair_of_cells_names_no_stage(raw: Raw) -> None:
+    assert STAGES.from_table(raw, "p2:t1") == Problem("Choose a stage of pipeline “Service”: New.")
 
 
 # --- which codec -----------------------------------------------------------------------------------------------------
