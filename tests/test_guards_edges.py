@@ -107,7 +107,8 @@ def test_what_is_approved_goes_on_and_what_is_left_keeps_its_sentence() -> None:
     other = made_set(GuardKind.CHANGES, Side.TABLE, "status", [two])
     rest = unapproved(found, [other, replace(found, members=(one,))])
     assert (rest.members, rest.sentence) == ((two,), "Look.")
-    left = still_wanted(found, [other, replace(found, members=(two,))])
+    elsewhere = replace(other, members=(one,))
+    left = still_wanted(found, [elsewhere, replace(found, members=(two,))])
     assert (left.members, left.sentence) == ((two,), "Look.")
     assert still_wanted(found, []).members == ()
 
