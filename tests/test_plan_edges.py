@@ -1498,9 +1498,9 @@ def moment_between_two_milliseconds(bench: Bench) -> View:
     "  value: edit 100 -> 5: changed in Airtable, unchanged in HighLevel",
     "  owner: edit u1 -> u2: changed in Airtable, unchanged in HighLevel",
 )
-def nobody_knows_which_cells_are_typed(bench: Bench) -> View:
+def nobody_knows_whether_that_cell_is_typed(bench: Bench) -> View:
     view = somebody_may_be_typing(bench)
-    return replace(view, ground=replace(view.ground, typed=()))
+    return replace(view, ground=replace(view.ground, typed=(True,) * VALUE))
 
 
 @whole(
