@@ -23,7 +23,7 @@ MUTANT: Final = "MUTANT_UNDER_TEST"  # which one is alive, as mutmut's code asks
 KILLED, SURVIVED, TIMEOUT, NO_TESTS = "killed", "survived", "timeout", "no tests"
 CPU_SECONDS: Final = 60.0  # after which a mutant that does not end counts as noticed
 SLOWEST_SECONDS: Final = 0.2  # a test that takes longer is left out
-PATIENCE: Final = 2.0  # CPU seconds of tests, the fastest first, after which a mutant counts as a survivor
+PATIENCE: Final = 3.0  # CPU seconds of tests, the fastest first, after which a mutant counts as a survivor
 
 
 def mangled(mutant: str) -> str:
