@@ -76,7 +76,7 @@ SENTENCES: list[tuple[Callable[[], Reading], Problem]] = [
 
 
 @pytest.mark.parametrize(("reading", "wanted"), SENTENCES, ids=[wanted.sentence[:30] for _, wanted in SENTENCES])
-def test_people_read_exactly_this(reading: Callable[[], Reading], wanted: Problem) -> None:
+def test_people_read_exactly_these_words(reading: Callable[[], Reading], wanted: Problem) -> None:
     assert reading() == wanted
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ MUTANT: Final = "MUTANT_UNDER_TEST"  # which one is alive, as mutmut's code asks
 KILLED, SURVIVED, TIMEOUT, NO_TESTS = "killed", "survived", "timeout", "no tests"
 CPU_SECONDS: Final = 60.0  # after which a mutant that does not end counts as noticed
 SLOWEST_SECONDS: Final = 0.2  # a test that takes longer is left out
+SHARP: Final = re.compile(r"_edges\.py|_parts\.py|test_settle\.py")
 PATIENCE: Final = 3.0  # CPU seconds of tests, the fastest first, after which a mutant counts as a survivor
 
 
@@ -62,7 +64,9 @@ class Forks:
         names = self._tests(mangled(mutant), items)
         if not names:
             return NO_TESTS, ""
-        names.sort(key=lambda name: (killers.index(name) if name in killers else len(killers), self._took(name)))
+        # Those that killed a mutant of that function, then those that were written for such mutants, then the fastest.
+        found = {name: at for at, name in enumerate(killers)}
+        names.sort(key=lambda name: (found.get(name, len(found)), not SHARP.search(name), self._took(name)))
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:

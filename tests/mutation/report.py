@@ -58,6 +58,11 @@ def changed(mutants: Path, mutant: str) -> Survivor:
     return Survivor(module, function, " ".join(old), " ".join(new))
 
 
+def needs_no_second_try(mutants: Path, mutant: str, outcome: str) -> bool:
+    """Whether a mutant was killed, or somebody has said why it was not."""
+    return outcome in DEAD or changed(mutants, mutant) in reasons()
+
+
 _cache: dict[Path, dict[str, list[str]]] = {}
 
 
@@ -149,6 +154,7 @@ def reasons() -> dict[Survivor, tuple[str, str]]:
     return {
         Survivor(one["module"], one["function"], one["before"], one["after"]): (one["kind"], one["reason"])
         for one in entries()
+        if one["reason"]
     }
 
 
