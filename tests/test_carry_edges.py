@@ -1792,7 +1792,7 @@ def a_column_of_the_crm_refused(world: World) -> None:
     "  agreed value: 1 “1”, CRM 1, table 1",
     "code 3; updated [1, 0]; waiting 2; suspended No.",
 )
-def all_refused_from_the_second_on(world: World) -> None:
+def all_refused_after_the_first(world: World) -> None:
     world.filled(C, D)
     for n, deal in enumerate((A, B, C, D)):
         world.edit_row(deal, value=n)
@@ -1842,7 +1842,7 @@ def new_name_of_a_stage_is_ignored(world: World) -> None:
     'refused A crm “Deal A” tries 1 since 60.08 next 120.08 {"3":["5"]}: HighLevel took the write but kept its value.',
     "code 3; refusal “Deal A”: HighLevel took the write but kept its value.",
 )
-def ignored_and_then_not_to_be_read(world: World) -> None:
+def ignored_and_then_it_cannot_be_read(world: World) -> None:
     world.edit_row(A, value=5)
     world.crm.faults.ignores.add("value")
     when(world, "crm", "write", "after", lambda: world.crm.faults.unread.add(A))
@@ -1999,6 +1999,32 @@ def new_rows_without_their_value_and_stage(world: World) -> None:
 def tidied_by_the_crm(world: World) -> None:
     world.edit_row(A, name="big roof")
     world.crm.faults.tidy = lambda name, raw: str(raw).title() if name == "name" else raw
+
+
+@whole(
+    "needing name:",
+    "read table ['rowA']",
+    "read crm ['A']",
+    "intent 1 pass 7 at 60.06 update crm A rowA “Big Roof” before Big Roof | ['p1', 's1'] | open | 100 | u1 | web",
+    "  name edit: Big Roof -> BIG ROOF (Big Roof -> BIG ROOF) changed in Airtable, unchanged in HighLevel; "
+    "target Big Roof at -300.01, source BIG ROOF",
+    "send crm A {'name': 'BIG ROOF'} message None key None",
+    "read crm ['A']",
+    "writing to HighLevel 1 of 1",
+    "1 done at 60.08",
+    "link A rowA both “Big Roof” seen 60.07 at 60.08 foreign -661.32 own -600.18 -500.10 -300.01 60.07",
+    "  agreed name: BIG ROOF “BIG ROOF”, CRM Big Roof, table BIG ROOF",
+    "code 0; updated [1, 0]",
+)
+def form_of_the_crm_is_taken_after_three_tries(world: World) -> None:
+    """It keeps “Big Roof”, whatever the letters are that it is sent."""
+    world.crm.put(A, name="Big Roof")
+    world.run()
+    world.crm.faults.tidy = lambda name, raw: str(raw).title() if name == "name" else raw
+    world.edit_row(A, name="BIG ROOF")
+    for pause in (1, 100, 200):
+        world.run(pause)
+    world.clock.advance(300)
 
 
 @whole(
@@ -2304,6 +2330,20 @@ def cells_filled_while_a_lost_row_is_looked_for(world: World) -> None:
 def the_table_goes_down_while_rows_are_made(world: World) -> None:
     world.deal(C, owner=None, source=None)
     world.table.faults.down_on = frozenset({"create"})
+
+
+@whole(
+    "intent 1 pass 3 at 60.04 message table A rowA “Deal A” before -",
+    "  sync message: None -> Status “sold” does not exist. Choose one of: open, won, lost, abandoned. ( -> "
+    "Status “sold” does not exist. Choose one of: open, won, lost, abandoned.) what to know of this row; target "
+    "None at -, source None",
+    "send table rowA {} message 'Status “sold” does not exist. Choose one of: open, won, lost, abandoned.' key None",
+    "1 not_done at 60.05: Airtable does not answer.",
+    "code 1 Airtable does not answer.",
+)
+def the_table_goes_down_while_messages_are_written(world: World) -> None:
+    world.edit_row(A, status="sold")
+    die(world)
 
 
 @whole(

@@ -15,7 +15,7 @@ from syncd.carry import FORM_TRIES, SOURCE_AGE_SECONDS, Ready, Work, advanced, o
 from syncd.judge import Change, ChangeKind, Ground
 from syncd.model import ABSENT, Link, Raw, Record, Side, Value
 from syncd.plan import Update
-from syncd.sides import ReadResult, RecordSide, Refused
+from syncd.sides import ReadResult, RecordSide, Refused, Written
 from syncd.store import Store
 from syncd.values import MoneyCodec, codec_for
 from tests.memory import COLUMNS, FIELD_NAMES, VOCABULARY, Clock, World, field_of
@@ -183,6 +183,7 @@ def test_what_a_server_returned_is_kept_where_it_is_our_value(
     [
         (VALUE, "5.00", "5", True),
         (VALUE, 6, "5", False),
+        (VALUE, 7.2, "7.25", True),
         (NAME, "ROOF", "Roof", True),
         (NAME, "Wall", "Roof", False),
         (NAME, None, "Roof", False),
@@ -193,7 +194,7 @@ def test_what_a_server_returned_is_kept_where_it_is_our_value(
         (OWNER, "Nobody", None, False),
     ],
 )
-def test_a_cell_holds_a_value_or_its_tidied_form(index: int, cell: Raw, value: Value, holds: bool) -> None:
+def test_a_cell_holds_its_value_or_a_tidied_form(index: int, cell: Raw, value: Value, holds: bool) -> None:
     assert carry._holds(CODECS[index], cell, value) is holds
 
 
@@ -235,11 +236,11 @@ def test_a_stage_that_stands_there_already_is_not_ignored(world: World) -> None:
         (None, 5, FORM_TRIES, False),
     ],
 )
-def test_a_form_is_taken_for_the_value_after_several_tries(
+def test_a_form_is_taken_for_that_value_after_several_tries(
     world: World, held: Raw, other: Raw, before: int, taken: bool
 ) -> None:
     work = work_of(world)
-    changes = [change(NAME, "roof", "ROOF", held, "ROOF"), change(VALUE, "5", "5", other, 5)]
+    changes = [change(NAME, "roof", "ROOF", held, "ROOF"), change(VALUE, "5", "5.2", other, 5.2)]
     for _ in range(before):
         write_id = world.store.intend(None, 1.0, Side.CRM, "update", A, "row", "", [])
         world.store.end(write_id, 2.0, "refused", note="HighLevel took the write but kept its name, value.")
@@ -360,6 +361,30 @@ def test_a_loser_with_a_later_time_was_edited_again(clock: float | None, planned
     clocks = (None, None, None, clock)
     assert carry._edited_again(conflict, Record(A, CRM_RAW, clocks=clocks)) is again
     assert not carry._edited_again(conflict, Record(A, CRM_RAW, clocks=clocks[:VALUE]))
+
+
+def test_a_pair_of_raw_values_stands_in_one_order(world: World) -> None:
+    to_table, to_crm = (change(STAGE, "p1:s1", "p1:s2", "old", "planned", side) for side in (Side.TABLE, Side.CRM))
+    row, deal = Record("row", ROW_RAW), Record(A, CRM_RAW)
+    assert carry._pair_raw(Side.TABLE, to_table, deal, row) == (["p1", "s1"], ["Sales", "New"])
+    assert carry._pair_raw(Side.CRM, to_crm, row, deal) == (["p1", "s1"], ["Sales", "New"])
+    assert carry._pair_raw(Side.TABLE, to_table, None, row) == ("planned", ["Sales", "New"])
+
+
+def test_a_link_that_vanishes_during_its_write_is_no_silent_loss(world: World) -> None:
+    one = update(change(VALUE, "100", "5", 100, 5))
+    with world.store.tx():
+        world.store.forget([A])
+    answer = Written(Record(A, with_raw(CRM_RAW, VALUE, 5)))
+    with pytest.raises(RuntimeError, match=f"^the link of {A} vanished during its write$"):
+        carry.finish_update(work_of(world), world.crm, 0, Ready(one, None, answer.record), answer)
+
+
+def test_what_nothing_was_agreed_on_has_no_old_value_to_show(world: World) -> None:
+    first = replace(change(NAME, None, "Roof", None, "Roof"), old=ABSENT)
+    money = replace(change(VALUE, None, "5", None, 5), old=None)
+    lines = carry._lines(work_of(world), update(first, money), Record(A, CRM_RAW))
+    assert [(line.old, line.shown_old, line.shown_new) for line in lines] == [(None, "", "Roof"), (None, "", "5")]
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------

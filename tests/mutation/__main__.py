@@ -2,8 +2,8 @@
 
 `make mutation` runs it. Exit code 0: at least 95 % of the mutants were killed, and survivors.json gives a reason for
 each of the others. It writes results.json, survivors.md and README.md's line anew where all modules were tried.
-After a new test, `--again` tries only what was neither killed nor explained before. (Which functions an old test reaches
-is not asked anew: one that was changed needs another name to be tried.)
+After a new test, `--again` tries only what was neither killed nor explained before. (Which functions an old test
+reaches is not asked anew: one that was changed needs another name to be tried.)
 """
 
 from __future__ import annotations

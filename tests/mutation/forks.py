@@ -23,9 +23,9 @@ WANTED: Final = "SYNCD_MUTANTS"  # a file with the names of the mutants to be tr
 MUTANT: Final = "MUTANT_UNDER_TEST"  # which one is alive, as mutmut's code asks
 KILLED, SURVIVED, TIMEOUT, NO_TESTS = "killed", "survived", "timeout", "no tests"
 CPU_SECONDS: Final = 60.0  # after which a mutant that does not end counts as noticed
-SLOWEST_SECONDS: Final = 0.2  # a test that takes longer is left out
+SLOWEST_SECONDS: Final = 0.5  # a test that takes longer is left out
 SHARP: Final = re.compile(r"_edges\.py|_parts\.py|test_settle\.py")
-PATIENCE: Final = 3.0  # CPU seconds of tests, the fastest first, after which a mutant counts as a survivor
+PATIENCE: Final = 6.0  # CPU seconds of tests, the fastest first, after which a mutant counts as a survivor
 
 
 def mangled(mutant: str) -> str:
