@@ -13,7 +13,7 @@ SEEDS ?= 20000
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak ablation evidence format completions wheel pins clean
+.PHONY: help demo test lint bench soak ablation mutation evidence format completions wheel pins clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,9 @@ ablation: $(VENV)/.dev ## Switch each rule off and see which property falls
 evidence: $(VENV)/.dev ## Count what the tests have shown, for the README
 	$(BIN)/python -m tests.evidence --crashes
 
+mutation: $(VENV)/.dev ## Change what decides and writes, line by line, and see whether a test notices
+	$(BIN)/python -m tests.mutation $(ARGS)
+
 format: $(VENV)/.dev ## Bring the code into the style that lint checks
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
@@ -63,7 +66,7 @@ pins: ## Pin the newest allowed versions in requirements*.txt
 	sh deploy/pins.sh build/pins/bin/uv
 
 clean: ## Remove the environment and everything that was built
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist mutants .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -125,10 +125,7 @@ def planned_sets(plan: Plan, ground: Ground) -> list[HeldSet]:
             if change.kind is not ChangeKind.RENAME:
                 sets[update.target, change.index].append(_member(update, change, ground))
     names = [one.name for one in ground.fields]
-    found = [
-        made_set(GuardKind.CHANGES, side, names[index], members)
-        for (side, index), members in sorted(sets.items(), key=lambda item: (item[0][0].value, item[0][1]))
-    ]
+    found = [made_set(GuardKind.CHANGES, side, names[index], sets[side, index]) for side, index in sorted(sets)]
     for side in Side:
         gone = [Member(one.deal, one.how.value, None, one.title) for one in plan.deletions if one.side is side]
         if gone:

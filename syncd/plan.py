@@ -299,10 +299,10 @@ class _Planner:
             self.say(row_id, sentence)
             self.find(Trouble.TWOFOLD, deal, row_id, sentence, True, title)
 
-    def wrong_key(self, row: Record, sentence: str, deal: str = "") -> None:
+    def wrong_key(self, row: Record, sentence: str, deal: str) -> None:
         """A key that cannot be right: nothing is written for that row but this message."""
         self.say(row.id, sentence)
-        self.find(Trouble.WRONG_KEY, deal or row.partner or "", row.id, sentence, True, row.title)
+        self.find(Trouble.WRONG_KEY, deal, row.id, sentence, True, row.title)
 
     def settle_row(self, link: Link) -> Link | None:
         """Which row the link has now; None where it waits or was dealt with."""
@@ -665,11 +665,11 @@ class _Planner:
             return  # the row belongs to another deal, which says so
         deal = self.deal(key)
         if deal is None and not PLAUSIBLE_ID.fullmatch(key):
-            self.wrong_key(row, f"“{clipped(key)}” is no id of a deal. Clear GHL ID, or put the right one in.")
+            self.wrong_key(row, f"“{clipped(key)}” is no id of a deal. Clear GHL ID, or put the right one in.", key)
         elif deal is None and key not in self.view.unknown_keys:
             self.need_crm.add(key)
         elif deal is None or isinstance(deal, Missing):
-            self.wrong_key(row, "HighLevel has no deal with this GHL ID. Clear it, or put the right one in.")
+            self.wrong_key(row, "HighLevel has no deal with this GHL ID. Clear it, or put the right one in.", key)
             if deal is not None:  # asked just now; what was known before keeps its age and is asked again in time
                 self.plan.absent_keys.append(key)
         elif isinstance(deal, Unread):
@@ -678,7 +678,7 @@ class _Planner:
             self.gone(Link(key, row.id, title=deal.title), LinkState.OUTSIDE,
                       "This deal is in a pipeline that is not synced.", Trouble.OUTSIDE)  # fmt: skip
         else:
-            link = Link(key, row.id, title=deal.title)
+            link = Link(key, row.id)
             self.pair(link, link, deal, row)
 
     def run(self) -> Plan:
@@ -737,7 +737,7 @@ class _Planner:
         for match in matches:
             if match.alone and (match.row, match.deal) in self.view.matched:
                 row, deal = by_id[match.row], by_id[match.deal]
-                link = Link(deal.id, row.id, title=deal.title)
+                link = Link(deal.id, row.id)
                 self.pair(link, link, deal, row)
             else:
                 self.plan.matches.append(match)

@@ -56,7 +56,7 @@ def money(raw: Raw, precision: int) -> Reading:
         return Problem(f"“{clipped(raw)}” is not a number.")
     if raw is None or (isinstance(raw, str) and not raw.strip()):
         return "0"
-    written = repr(raw) if isinstance(raw, float) else str(raw).strip()
+    written = str(raw).strip()
     if THOUSANDS.fullmatch(written):
         written = written.replace(",", "")  # any other comma is no number: 12,50 means different things to people
     try:
@@ -69,7 +69,7 @@ def money(raw: Raw, precision: int) -> Reading:
         return Problem(f"“{clipped(raw)}” is not a number that a deal's value can hold.")
     plain = format(rounded, "f")
     plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
-    return "0" if plain in ("-0", "") else plain
+    return "0" if plain == "-0" else plain
 
 
 def clipped(raw: object, length: int = 60) -> str:
@@ -198,7 +198,7 @@ class Names:
         """The folded labels to look up for a cell: what the person saw, then what the option was called at first."""
         now = folded(label_of(raw, column))
         first = folded(self.met(raw)) if isinstance(raw, str) and raw in self.first_met else now
-        return [now] if first == now else [now, first]
+        return [now, first]
 
 
 @dataclass(frozen=True, slots=True)
