@@ -681,10 +681,17 @@ def _settle_delete(work: Work, write: Write, found: ReadResult) -> bool:
         return False
     with work.store.tx():
         if found is ABSENT:
-            work.store.forget([write.deal])
+            forget_both(work, write.deal)
         work.store.end(write.id, work.clock(), "done" if found is ABSENT else "not_done")
     work.tally.deleted[write.side] += found is ABSENT
     return True
+
+
+def forget_both(work: Work, deal: str) -> None:
+    """Forgets a link whose both records are gone. Search may show the deal for a while yet, or again: that it is gone is
+    remembered, so that it is no new deal (SPEC §1). Within the caller's transaction."""
+    work.store.forget([deal])
+    work.store.put_absent([deal], work.clock())
 
 
 def _settle_create(work: Work, write: Write, found: Sequence[Record] | None) -> bool:

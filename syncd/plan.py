@@ -259,6 +259,10 @@ class _Planner:
         read = self.crm_reads.get(deal_id)
         return read if read is not None else self.view.crm.get(deal_id)
 
+    def was_absent(self, deal_id: str) -> bool:
+        """Whether search shows a deal that was gone a while ago: only a read by its id makes it present (SPEC §1)."""
+        return deal_id in self.view.unknown_keys and deal_id in self.view.crm and deal_id not in self.crm_reads
+
     def find(self, trouble: Trouble, deal: str, row: str, sentence: str, person: bool, title: str = "") -> None:
         """Notes something that waits."""
         self.plan.findings.append(Finding(trouble, deal, row, title, sentence, person))
@@ -358,7 +362,10 @@ class _Planner:
             self.plan.forget.append(link.deal)
         elif deal is None:
             self.need_crm.add(link.deal)
-        elif isinstance(deal, Missing) or (isinstance(deal, Record) and deal.outside):
+        elif isinstance(deal, Missing):
+            self.plan.forget.append(link.deal)
+            self.plan.absent_keys.append(link.deal)
+        elif isinstance(deal, Record) and deal.outside:
             self.plan.forget.append(link.deal)
         elif isinstance(deal, Unread):
             self.unread(link.deal, link.deal, link.row, deal.sentence, link.title)
@@ -653,7 +660,7 @@ class _Planner:
         deal = self.deal(key)
         if deal is None and not PLAUSIBLE_ID.fullmatch(key):
             self.wrong_key(row, f"“{clipped(key)}” is no id of a deal. Clear GHL ID, or put the right one in.")
-        elif deal is None and key not in self.view.unknown_keys:
+        elif (deal is None and key not in self.view.unknown_keys) or self.was_absent(key):
             self.need_crm.add(key)
         elif deal is None or isinstance(deal, Missing):
             self.wrong_key(row, "HighLevel has no deal with this GHL ID. Clear it, or put the right one in.")
@@ -700,6 +707,9 @@ class _Planner:
         view, found = self.view, []
         for swept in view.crm.values():
             if swept.id in view.links or swept.id in self.carriers or swept.id in view.busy:
+                continue
+            if self.was_absent(swept.id):
+                self.need_crm.add(swept.id)
                 continue
             deal = self.crm_reads.get(swept.id, swept)
             deal = swept if isinstance(deal, Unread) else deal

@@ -475,7 +475,7 @@ class Store:
         )
 
     def put_absent(self, keys: Sequence[str], at: float) -> None:
-        """Remembers keys that name no deal."""
+        """Remembers ids of deals that the CRM does not have, or has no more."""
         self._many("INSERT OR REPLACE INTO absent VALUES (?, ?, ?)", [(self.pair, key, at) for key in keys])
 
     # --- what waits for a person ---------------------------------------------------------------------------------

@@ -572,6 +572,54 @@ def test_a_deleted_deal_takes_its_row_along_if_told_to(tmp_path: Path) -> None:
     rests(world)
 
 
+@pytest.mark.parametrize("who", ["syncd deletes the deal", "syncd deletes the row", "people delete both",
+                                 "both go while syncd looks", "the answer is lost"])  # fmt: skip
+def test_a_deleted_deal_that_search_shows_once_more_gets_no_row(tmp_path: Path, who: str) -> None:
+    policies = {"people delete both": {}, "syncd deletes the row": {"deal_deleted": "delete_row"}}
+    world = ruled(tmp_path, **policies.get(who, {"row_deleted": "delete_deal"}))
+    if who != "syncd deletes the row":
+        world.table.drop(world.table.row_of(A))
+    if who in ("syncd deletes the row", "people delete both"):
+        world.crm.drop(A)
+    if who == "both go while syncd looks":
+        world.hooks.append(lambda *step: world.crm.drop(A) if step[:3] == ("crm", "sweep", "after") else None)
+    world.crm.faults.lost = ["after"] if who == "the answer is lost" else []
+    world.run()
+    world.hooks.clear()
+    assert (world.store.link(A), world.crm.now(A)) == (None, None)
+    world.crm.lag = 90.0
+    for _ in range(2):
+        result = world.run(1.0)  # search is behind, or another part of it answers
+        assert result.calls[Side.CRM] == 3, "it is read by its id"
+        assert A not in world.store.links()
+    assert len(world.table.rows) == 2
+    rests(world)
+
+
+def test_a_deal_that_was_deleted_and_restored_gets_a_row_after_a_read_of_it(tmp_path: Path) -> None:
+    world = ruled(tmp_path)
+    world.table.drop(world.table.row_of(A))
+    world.crm.drop(A)
+    world.run()
+    world.deal(A, value=7)
+    world.run(1.0)
+    assert world.row(A).cells["value"] == 7
+    world.agree(A, B, C)
+    rests(world)
+
+
+def test_a_key_of_a_deleted_deal_that_search_shows_once_more_makes_no_link(tmp_path: Path) -> None:
+    world = ruled(tmp_path)
+    world.table.drop(world.table.row_of(A))
+    world.crm.drop(A)
+    world.run()
+    world.table.put("recTyped", A, name="typed")
+    world.crm.lag = 70.0
+    world.run(1.0)
+    assert A not in world.store.links()
+    assert world.writes() == (0, 1, 0), "its Sync cell"
+
+
 def test_a_row_edited_after_its_deal_was_deleted_stays(tmp_path: Path) -> None:
     world = ruled(tmp_path, deal_deleted="delete_row")
     world.crm.drop(A)
