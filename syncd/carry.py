@@ -688,8 +688,8 @@ def _settle_delete(work: Work, write: Write, found: ReadResult) -> bool:
 
 
 def forget_both(work: Work, deal: str) -> None:
-    """Forgets a link whose both records are gone. Search may show the deal for a while yet, or again: that it is gone is
-    remembered, so that it is no new deal (SPEC §1). Within the caller's transaction."""
+    """Forgets a link whose both records are gone. Search may show the deal for a while yet, or again: that it is gone
+    is remembered, so that it is no new deal (SPEC §1). Within the caller's transaction."""
     work.store.forget([deal])
     work.store.put_absent([deal], work.clock())
 
