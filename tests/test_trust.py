@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,6 +146,43 @@ def test_new_ones_beside_an_approval_are_judged_by_themselves(many: World) -> No
     many.edit_row("deal0040", value=5)
     assert many.run().code == 0
     assert len(many.crm.triggers) == 31
+
+
+def test_an_approval_given_while_a_pass_runs_is_kept(many: World) -> None:
+    for deal in deals(30):
+        many.edit_row(deal, value=5)
+    many.run()
+    (digest,) = held(many)
+    swept, given, tx = [False], [False], many.store.tx
+
+    def sweep(who: str, verb: str, phase: str, _what: object) -> None:
+        swept[0] = swept[0] or (who, verb, phase) == ("table", "sweep", "after")
+
+    def approve_first() -> Any:
+        if swept[0] and not given[0]:
+            given[0] = True  # at the last moment: before the first of the commits that follow the sweep
+            assert many.store.answer_held(digest, "approved")
+        return tx()
+
+    many.hooks.append(sweep)
+    many.store.tx = approve_first  # type: ignore[method-assign]
+    assert many.run().code == 3, "too late for this pass"
+    assert given[0]
+    many.store.tx = tx  # type: ignore[method-assign]
+    assert many.run().code == 0
+    assert many.writes() == (30, 0, 30)
+
+
+def test_an_approval_outlives_a_pass_that_plans_nothing(many: World) -> None:
+    for deal in deals(30):
+        many.edit_row(deal, value=5)
+    many.run()
+    many.store.answer_held(held(many)[0], "approved")
+    many.crm.hidden.update(deals(40))
+    assert held_troubles(many.run()) == 1, "almost empty"
+    many.crm.hidden.clear()
+    assert many.run().code == 0
+    assert many.writes() == (30, 0, 30)
 
 
 def test_a_mass_change_that_is_taken_back_is_forgotten(many: World) -> None:

@@ -43,6 +43,10 @@ def approve(context: click.Context, plan: str | None, yes: bool, refuse: bool, a
     PLAN is the name that `syncd plan` and `syncd status` show, or its beginning. Without it, everything that waits is
     shown and asked for, one by one.
     """
+    from syncd.report import printable
+
+    if plan is not None and not plan.strip():
+        raise click.UsageError("PLAN is empty; give the name that `syncd status` shows, or leave it out.")
     settings = settings_of(context)
     waiting: list[tuple[PairSettings, HeldRecord]] = []
     for pair in chosen(context, settings):
@@ -57,6 +61,9 @@ def approve(context: click.Context, plan: str | None, yes: bool, refuse: bool, a
     wanted = [one for one in waiting if plan is None or one[1].digest.startswith(plan.casefold())]
     if plan is not None and not wanted:
         _not_waiting(context, plan, waiting)
+    if plan is not None and len(wanted) > 1:
+        names = ", ".join(record.digest for _, record in wanted)
+        raise click.UsageError(f"“{printable(plan)}” begins the names of several plans: {names}. Give more of one.")
     if not wanted and not options(context).quiet:
         say(["Nothing waits for approval."])
     context.exit(worst([_ask(settings, pair, record, yes=yes, refuse=refuse) for pair, record in wanted]))

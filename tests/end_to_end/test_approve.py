@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from syncd.guards import GuardKind, HeldSet, Member, made_set
+from syncd.model import Side
 from syncd.sandbox.world import TABLE
+from syncd.store import Store
 from tests.end_to_end.desk import Desk
 
 
@@ -51,6 +54,8 @@ def test_a_pasted_column_waits_for_a_person(desk: Desk) -> None:
     assert (refused.code, "25 of 30 records" in refused.out) == (3, True)
     assert "open -> lost" in refused.out
     assert desk.run("approve", typed="").code == 3, "nobody answers: nothing is approved"
+    blank = desk.run("approve", "", "--yes")
+    assert (blank.code, "PLAN is empty" in blank.err) == (2, True)
     assert desk.reconcile(expect=3)["held"] == 25
 
     assert desk.run("approve", name[:6], typed="y\n").code == 0
@@ -79,6 +84,25 @@ def test_a_plan_that_has_changed_is_shown_again(desk: Desk) -> None:
     assert desk.fired() == []
     assert desk.run("approve", "--yes").code == 0
     assert desk.reconcile()["updated"]["crm"] == 26
+
+
+def test_the_beginning_of_several_names_approves_none_of_them(tmp_path: Path) -> None:
+    first: dict[str, HeldSet] = {}
+    for number in range(17):  # of 17 names two begin alike
+        one = made_set(GuardKind.CHANGES, Side.CRM, "value", [Member(f"deal{number}", "1", "2")])
+        if (other := first.setdefault(one.digest[0], one)) != one:
+            break
+    with Desk(tmp_path) as desk:
+        desk.write_config()
+        store = Store(tmp_path / "state", "default")
+        store.keep_held([one, other], [], 0.0)
+        store.close()
+        ran = desk.run("approve", one.digest[0], "--yes")
+        assert ran.code == 2
+        assert one.digest in ran.err
+        assert other.digest in ran.err
+        assert len(desk.run("approve", "--json").json["held"]) == 2
+        assert desk.run("approve", one.digest, "--yes").code == 0
 
 
 def test_an_emptied_table_is_not_filled_and_not_looked_up(desk: Desk) -> None:
