@@ -277,6 +277,23 @@ def test_a_conflict_goes_by_the_fields_own_clock(filled: World) -> None:
     rests(filled)
 
 
+def test_a_loser_that_was_edited_once_more_to_the_same_value_is_decided_anew(filled: World) -> None:
+    filled.crm.put(A, status="won")
+    filled.clock.advance(20)
+    filled.edit_row(A, status="lost")
+    filled.crm.frozen_at = filled.clock.now
+    filled.clock.advance(20)
+    filled.crm.put(A, status="open")
+    filled.crm.put(A, status="won")  # search shows the first "won" only, which lost
+    result = filled.run()
+    assert (filled.writes(), result.tally.waiting) == ((0, 0, 0), 1)
+    filled.run()
+    assert (filled.row(A).cells["status"], filled.crm.triggers) == ("won", [])
+    filled.crm.frozen_at = math.inf
+    filled.agree(A)
+    rests(filled)
+
+
 def test_another_cell_of_the_row_does_not_date_the_edit(filled: World) -> None:
     filled.edit_row(A, status="lost")
     filled.clock.advance(20)
