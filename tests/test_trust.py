@@ -265,6 +265,16 @@ def test_half_of_what_was_known_is_not_more_than_half(many: World) -> None:
     assert len(many.crm.reads) == 25
 
 
+def test_deals_that_are_long_gone_are_not_known_any_more(tmp_path: Path) -> None:
+    world = World(tmp_path).filled(*deals(20))
+    for deal in deals(10):
+        world.crm.drop(deal)
+    world.run()
+    world.clear_logs()
+    world.crm.hidden.update(deals(16))
+    assert (held_troubles(world.run()), world.crm.reads) == (1, []), "6 of the 10 that are left"
+
+
 def test_five_missing_records_are_looked_up(tmp_path: Path) -> None:
     world = World(tmp_path).filled(*deals(6))
     world.crm.hidden.update(deals(5))
