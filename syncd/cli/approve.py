@@ -140,6 +140,7 @@ def _ask(settings: Settings, pair: PairSettings, record: HeldRecord, *, yes: boo
 def resume(context: click.Context, deal: str) -> None:
     """Lets DEAL (an id or part of a name) go on after it was frozen or refused."""
     from syncd.cli.look import matching
+    from syncd.model import Link
     from syncd.report import printable
     from syncd.store import Store
     from syncd.values import clipped
@@ -150,8 +151,11 @@ def resume(context: click.Context, deal: str) -> None:
     for pair in chosen(context, settings):
         reading = reader(settings, pair.name)
         try:
-            links = {link.deal: link.title for link in matching(list(reading.links().values()), deal)}
-            waits = {known for known, _ in reading.frozen()} | {refused.deal for refused in reading.refused()}
+            known_links, refusals = reading.links(), reading.refused()
+            # A deal without a row, or a row without a deal, can be refused, too: it has no link yet.
+            loose = [Link(one.deal, "", title=one.title) for one in refusals if one.deal not in known_links]
+            links = {link.deal: link.title for link in matching([*known_links.values(), *loose], deal)}
+            waits = {known for known, _ in reading.frozen()} | {refused.deal for refused in refusals}
         finally:
             reading.close()
         found = [known for known in (links or {deal: deal}) if known in waits]

@@ -10,7 +10,7 @@ import pytest
 from syncd.guards import GuardKind, HeldSet, Member, made_set
 from syncd.model import Side
 from syncd.sandbox.world import TABLE
-from syncd.store import Store
+from syncd.store import RefusedWrite, Store
 from tests.end_to_end.desk import Desk
 
 
@@ -144,6 +144,22 @@ def test_a_frozen_deal_is_resumed_by_a_person(desk: Desk) -> None:
     again = desk.run("resume", deal)
     assert (again.code, "frozen or refused" in again.out) == (0, True)
     assert desk.run("resume", "nobody").code == 2
+
+
+def test_a_row_whose_deal_was_refused_is_resumed_by_its_name(tmp_path: Path) -> None:
+    with Desk(tmp_path) as desk:
+        desk.write_config()
+        store = Store(tmp_path / "state", "default")
+        for row, side in (("recRow", Side.CRM), ("dealWithoutRow", Side.TABLE)):
+            store.put_refused(RefusedWrite(row, side, "No.", "", f"Roof of {row}", 1, 0.0, 9e9))
+        ran = desk.run("resume", "roof")
+        assert (ran.code, "recRow" in ran.err, "dealWithoutRow" in ran.err) == (2, True, True), "which of them?"
+        ran = desk.run("resume", "roof of recrow")
+        assert (ran.code, "Roof of recRow" in ran.out) == (0, True)
+        assert [one.deal for one in store.refused()] == ["dealWithoutRow"]
+        assert desk.run("resume", "dealWithoutRow").code == 0
+        assert store.refused() == []
+        store.close()
 
 
 def test_a_table_made_anew_under_the_same_name_waits(tmp_path: Path) -> None:
