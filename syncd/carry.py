@@ -183,7 +183,8 @@ def recheck(work: Work, update: Update, source: ReadResult | None, target: ReadR
         return None
     source = source if isinstance(source, Record) else None
     deal, row = (target, source) if update.target is Side.CRM else (source, target)
-    if row is not None and row.partner not in (None, update.deal):
+    left = deal is not None and deal.outside is not None  # out of scope is unknown (SPEC §1)
+    if left or (row is not None and row.partner not in (None, update.deal)):
         work.tally.waiting += 1
         return None
     keep, adopt, held = [], [], False

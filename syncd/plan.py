@@ -468,6 +468,7 @@ class _Planner:
                 return None
             self.gone(link, LinkState.DEAL_GONE, "Deleted in HighLevel", Trouble.DEAL_GONE)
         else:
+            link = self.seen(link, deal) if isinstance(deal, Record) else link  # an older sight is no return
             self.gone(link, LinkState.OUTSIDE, "This deal left the synced pipelines.", Trouble.OUTSIDE)
         return None
 
@@ -493,7 +494,8 @@ class _Planner:
         same_row = print_of(pack(self.names, row.raw)) == link.shadow.table_print and not row.lacks
         swept = link.deal not in self.crm_reads
         stale = swept and deal.stamp is not None and link.seen is not None and deal.stamp < link.seen
-        if stale and (not same_row or view.now - link.seen_at > view.read_lag_seconds):
+        back = stored.state is not LinkState.BOTH  # stages may have been renamed while it was away
+        if stale and (back or not same_row or view.now - link.seen_at > view.read_lag_seconds):
             self.need_crm.add(link.deal)
             return
         if swept and deal.lacks and (not same_row or link.seen is None or (deal.stamp or 0.0) > link.seen):
@@ -501,7 +503,6 @@ class _Planner:
             return
         if not stale:
             link = self.seen(link, deal)
-        back = stored.state is not LinkState.BOTH  # stages may have been renamed while it was away
         settled = not view.renamed and not back and link.deal not in self.frozen_deals
         quiet = same_row and settled and row.partner == link.deal
         if quiet and (stale or (print_of(pack(self.names, deal.raw)) == link.shadow.crm_print and not deal.lacks)):
@@ -669,7 +670,7 @@ class _Planner:
         elif isinstance(deal, Unread):
             self.unread(key, key, row.id, deal.sentence, row.title)
         elif deal.outside:
-            self.gone(Link(key, row.id, title=deal.title), LinkState.OUTSIDE,
+            self.gone(self.seen(Link(key, row.id, title=deal.title), deal), LinkState.OUTSIDE,
                       "This deal is in a pipeline that is not synced.", Trouble.OUTSIDE)  # fmt: skip
         else:
             link = Link(key, row.id, title=deal.title)

@@ -891,6 +891,41 @@ def test_a_deal_that_leaves_the_pipelines_leaves_its_row(filled: World) -> None:
     rests(filled)
 
 
+def test_a_deal_that_left_the_pipelines_unseen_by_search_is_not_written(filled: World) -> None:
+    filled.crm.frozen_at = filled.clock.now
+    filled.clock.advance(1)
+    filled.crm.put(A, stage=["p3", "a1"])
+    filled.edit_row(A, status="won")
+    filled.run()
+    assert (filled.crm.triggers, filled.crm.now(A)["status"]) == ([], "open")  # type: ignore[index]
+
+
+def test_a_row_gets_nothing_of_a_deal_that_left_the_pipelines_meanwhile(filled: World) -> None:
+    filled.crm.put(A, name="Edited")
+    filled.clock.advance(1)
+    filled.crm.frozen_at = filled.clock.now
+    filled.clock.advance(1)
+    filled.crm.put(A, stage=["p3", "a1"])
+    filled.run()
+    assert filled.row(A).cells["name"] != "Edited"
+    filled.crm.frozen_at = math.inf
+    filled.run()
+    assert filled.row(A).message == "This deal left the synced pipelines."
+    rests(filled)
+
+
+def test_a_deal_that_left_the_pipelines_is_not_back_because_search_is_behind(filled: World) -> None:
+    filled.crm.put(A, stage=["p3", "a1"])
+    filled.run()
+    assert filled.store.link(A).state is LinkState.OUTSIDE  # type: ignore[union-attr]
+    filled.clear_logs()
+    filled.crm.lag = 90.0  # another part of search answers
+    for _ in range(2):
+        filled.run(1.0)
+        assert filled.store.link(A).state is LinkState.OUTSIDE  # type: ignore[union-attr]
+    assert filled.writes() == (0, 0, 0)
+
+
 def test_a_change_of_scope_costs_no_single_reads(filled: World) -> None:
     sales = replace(SALES, synced=False)
     filled.crm.vocabulary = replace(VOCABULARY, pipelines=(sales, SERVICE, ARCHIVE))
