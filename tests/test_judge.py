@@ -499,6 +499,8 @@ def test_a_name_in_a_stage_column_without_pipelines_reads_in_the_deals_own() -> 
     shadow = Agreed("p2:t1", ["p2", "t1"], [None, "New"], "Service / New")
     copied(verdict(STAGE, shadow=shadow, deal=["p2", "t1"], row=[None, "Done"], ground=ground), Side.CRM, "p2:t2")
     waits(verdict(STAGE, shadow=shadow, deal=["p2", "t1"], row=[None, "Qualified"], ground=ground))
+    moved = verdict(STAGE, shadow=shadow, deal=["p1", "s1"], row=[None, "Qualified"], ground=ground)
+    assert (moved.table, moved.problem) == ("p1:s2", ""), "the deal is in another pipeline by now"
 
 
 def test_an_added_stage_reads_as_its_own() -> None:
