@@ -431,6 +431,15 @@ def test_a_typed_cell_rests_before_it_is_carried(tmp_path: Path) -> None:
     world.agree(A)
 
 
+def test_an_edit_in_the_crm_asks_nobody_whether_its_cell_is_being_typed(tmp_path: Path) -> None:
+    world = World(tmp_path).filled(A).choose(quiet_seconds=5.0)
+    world.crm.put(A, name="Edited", value=12)
+    world.run(2)
+    assert world.row(A).cells["value"] == 12
+    assert ("table", "edited", "before") not in world.steps
+    world.agree(A)
+
+
 def test_a_one_shot_pass_does_not_wait(tmp_path: Path) -> None:
     world = World(tmp_path).filled(A)
     world.edit_row(A, name="Typed just now")
