@@ -372,6 +372,17 @@ def test_an_unsettled_write_holds_its_deal_and_only_that(world: World, target: S
     ends_well(world, (puts, 1, 2) if target is Side.CRM else (1, 2, 1), A, B)
 
 
+def test_a_deal_with_a_lost_write_waits_with_the_rest_of_its_changes(world: World) -> None:
+    world.edit_row(A, value=5)
+    world.crm.put(A, name="Edited")
+    world.crm.faults.lost = ["after"]
+    result = world.run()
+    assert (result.tally.waiting, world.table.updates()) == (1, []), "whose stamp the deal has is not known yet"
+    world.run()
+    assert world.row(A).cells["name"] == "Edited"
+    world.agree(A)
+
+
 def test_an_edit_after_a_lost_write_is_the_persons_later_edit(world: World) -> None:
     world.edit_row(A, value=5)
     world.crm.faults.lost = ["after"]

@@ -440,6 +440,16 @@ def test_an_edit_in_the_crm_asks_nobody_whether_its_cell_is_being_typed(tmp_path
     world.agree(A)
 
 
+def test_a_name_that_was_cleared_a_moment_ago_is_not_filled_yet(tmp_path: Path) -> None:
+    world = World(tmp_path).filled(A).choose(quiet_seconds=5.0)
+    world.edit_row(A, name="")
+    assert [f.trouble for f in world.run(2).findings] == [Trouble.TYPING]
+    assert world.writes() == (0, 0, 0), "somebody is about to type another one"
+    world.run(10)
+    assert world.row(A).cells["name"] == f"Deal {A}"
+    rests(world)
+
+
 def test_a_one_shot_pass_does_not_wait(tmp_path: Path) -> None:
     world = World(tmp_path).filled(A)
     world.edit_row(A, name="Typed just now")
@@ -743,6 +753,21 @@ def test_a_deal_edited_between_plan_and_deletion_is_not_deleted(tmp_path: Path) 
     assert world.crm.now(A) is not None
     world.run()
     assert world.row(A).cells["value"] == 77
+
+
+@pytest.mark.parametrize("key", ["", B])
+def test_a_row_given_to_another_deal_between_plan_and_deletion_stays(tmp_path: Path, key: str) -> None:
+    world = ruled(tmp_path, deal_deleted="delete_row")
+    row = world.table.row_of(A)
+    world.crm.drop(A)
+
+    def edit(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("table", "sweep", "after"):
+            world.table.put(row, key)
+
+    world.hooks.append(edit)
+    world.run()
+    assert row in world.table.rows
 
 
 def test_a_row_that_comes_back_saves_its_deal(tmp_path: Path) -> None:
