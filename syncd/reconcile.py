@@ -365,9 +365,11 @@ def resume_renamed(pair: Pair, identity: Mapping[str, str], *, keep: bool) -> No
     """
     if pair.store.fact("identity") is not None:
         return
+    for other, known in pair.store.of_others("identity").items():
+        # Whatever their locations are: one would take the other's rows for rows with wrong ids.
+        if other in pair.siblings and known.get(Side.TABLE.value) == identity[Side.TABLE.value]:
+            raise Misconfigured(f"The pairs “{other}” and “{pair.name}” use the same table; each needs its own.")
     for former in pair.store.pairs_with("identity", identity):
-        if former in pair.siblings:
-            raise Misconfigured(f"The pairs “{former}” and “{pair.name}” use the same table; each needs its own.")
         if not keep:
             pair.store = pair.store.named(former)
             return

@@ -596,6 +596,11 @@ class Store:
         sql = "SELECT pair FROM facts WHERE key = ? AND value = ? AND pair <> ? ORDER BY pair"
         return [row[0] for row in self._rows(sql, key, text, self.pair)]
 
+    def of_others(self, key: str) -> dict[str, Any]:
+        """A fact of every other pair of this database, by pair."""
+        sql = "SELECT pair, value FROM facts WHERE key = ? AND pair <> ? ORDER BY pair"
+        return {row[0]: json.loads(row[1]) for row in self._rows(sql, key, self.pair)}
+
     def take_over(self, former: str) -> None:
         """This pair goes on where the pair called `former` ended: it is the same one under another name."""
         with self.tx():

@@ -921,8 +921,10 @@ def test_a_renamed_pair_goes_on_where_it_was(tmp_path: Path) -> None:
     assert world.run().notes == []
 
 
-def test_two_pairs_on_one_table_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("location", ["loc1", "loc2"])
+def test_two_pairs_on_one_table_are_refused(tmp_path: Path, location: str) -> None:
     world = World(tmp_path).filled(A)
+    world.crm.identity = location
     renamed(world, "acme", siblings=("test",))
     result = world.run()
     assert result.code == 2
