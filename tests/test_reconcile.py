@@ -571,6 +571,24 @@ def test_a_key_typed_into_another_row_takes_the_link_along(filled: World) -> Non
     rests(filled)
 
 
+def test_a_copy_takes_no_link_along_while_the_sweep_misses_the_row_itself(filled: World) -> None:
+    cells = dict(filled.row(A).cells)
+    filled.table.put("copy", A, **{**cells, "value": 8})
+    row = filled.table.rows["rec0001"]
+
+    def missed(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("table", "sweep", "before"):
+            del filled.table.rows["rec0001"]
+        elif (who, verb, phase) == ("table", "sweep", "after"):
+            filled.table.rows["rec0001"] = row
+
+    filled.hooks.append(missed)
+    result = filled.run()
+    assert filled.crm.log == []
+    assert troubles(result) == [(Trouble.TWOFOLD, A), (Trouble.TWOFOLD, A)]
+    assert filled.store.link(A).row == "rec0001"  # type: ignore[union-attr]
+
+
 def test_two_rows_with_one_deals_id_are_left_alone_and_told(filled: World) -> None:
     filled.table.put("copy", A, **{**filled.row(A).cells, "value": 8})
     filled.crm.put(A, status="won")
