@@ -278,6 +278,7 @@ def make_ground(pair: Pair, fields: tuple[Field, ...], vocabulary: Vocabulary, s
         pair.tie_side,
         COARSEST_CLOCK_SECONDS + pair.skew_seconds,
         typed=tuple(_typed(f, schema) for f in fields),
+        policy=pair.policy,
     )
 
 

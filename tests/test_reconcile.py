@@ -944,6 +944,15 @@ def test_a_deal_that_left_the_pipelines_is_not_back_because_search_is_behind(fil
     assert filled.writes() == (0, 0, 0)
 
 
+def test_a_deleted_row_of_a_deal_that_left_the_pipelines_does_not_come_back(filled: World) -> None:
+    filled.crm.put(A, stage=["p3", "a1"])
+    filled.table.drop(filled.table.row_of(A))
+    filled.run()
+    assert filled.store.link(A) is None
+    assert filled.writes() == (0, 0, 0)
+    rests(filled)
+
+
 def test_a_change_of_scope_costs_no_single_reads(filled: World) -> None:
     sales = replace(SALES, synced=False)
     filled.crm.vocabulary = replace(VOCABULARY, pipelines=(sales, SERVICE, ARCHIVE))

@@ -274,7 +274,8 @@ def test_no_message_holds_a_secret_wherever_it_was_put() -> None:
         ),
         (
             lambda: load(pair(policy={"zzz": 1})),
-            'unknown key "zzz" in pair "acme", [pair.policy]; known are tie, deal_deleted, row_deleted, new_row.',
+            'unknown key "zzz" in pair "acme", [pair.policy]; known are tie, deal_deleted, row_deleted, new_row, '
+            "blank_cell, one_way.",
         ),
         (
             lambda: load(pair(guard={"state_dir": "60s"})),

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from syncd.marks import FILE_NAME as GENERATION
-from syncd.model import LinkState, Side
+from syncd.model import Direction, LinkState, Side
 from syncd.plan import Trouble
-from syncd.policy import DealDeleted, Limits, Policy, RowDeleted
+from syncd.policy import BlankCell, DealDeleted, Limits, OneWay, Policy, RowDeleted
 from syncd.reconcile import PassResult, look, open_pair
 from syncd.sides import Column, Refused
 from syncd.store import FILE_NAME, Store
-from tests.memory import COLUMNS, NO_LIMITS, SALES, CountedStore, Crash, World, field_of
+from tests.memory import COLUMNS, FIELD_NAMES, NO_LIMITS, SALES, CountedStore, Crash, World, field_of
 
 A, B, C = "dealAAA1", "dealBBB2", "dealCCC3"
 
@@ -714,6 +714,58 @@ def test_a_deleted_row_does_what_the_settings_say(tmp_path: Path, policy: str, s
     world.crm.put(B, value=1)
     world.run()
     world.agree(B, C)
+
+
+def choosing(tmp_path: Path, policy: Policy, **directions: Direction) -> World:
+    """Two deals under another policy."""
+    fields = [field_of(name, directions.get(name)) for name in FIELD_NAMES]
+    return World(tmp_path, fields).filled(A, B).choose(policy=policy)
+
+
+def test_a_cleared_cell_is_filled_again_where_nothing_may_be_erased(tmp_path: Path) -> None:
+    world = choosing(tmp_path, Policy(blank_cell=BlankCell.NEVER_ERASE))
+    world.edit_row(A, value="", owner="")
+    assert world.run().code == 0
+    assert (world.row(A).cells["value"], world.row(A).cells["owner"]) == (100, "Ann")
+    assert world.crm.triggers == []
+    world.edit_row(A, value=0, owner="Bob")
+    world.run()
+    assert sorted(world.crm.triggers) == [(A, "owner"), (A, "value")], "0 was typed, and is an edit"
+    world.crm.put(A, owner=None)
+    world.run()
+    assert not world.row(A).cells["owner"], "cleared in HighLevel"
+    world.crm.put(A, owner="u1")
+    world.run()
+    kinds = [line.kind for line in world.store.history(deal=A)[0].changes]
+    assert (world.row(A).cells["owner"], kinds) == ("Ann", ["edit"]), "nobody cleared that cell"
+    world.agree(A, B)
+    rests(world)
+
+
+def test_a_cleared_cell_of_a_column_to_the_crm_erases_nothing_there(tmp_path: Path) -> None:
+    world = choosing(tmp_path, Policy(blank_cell=BlankCell.NEVER_ERASE), owner=Direction.TO_CRM)
+    world.edit_row(A, owner="")
+    world.run()
+    assert world.writes() == (0, 0, 0)
+    world.edit_row(A, owner="Bob")
+    world.run()
+    assert world.crm.triggers == [(A, "owner")]
+    rests(world)
+
+
+def test_what_was_typed_into_a_column_of_the_crm_is_written_over_if_told_to(tmp_path: Path) -> None:
+    world = choosing(tmp_path, Policy(one_way=OneWay.WRITE_BACK), value=Direction.TO_TABLE)
+    world.edit_row(A, source="typed", value="much")
+    assert world.run().code == 0
+    assert (world.row(A).cells["source"], world.row(A).cells["value"]) == ("web", 100)
+    assert not world.row(A).message
+    lines = [line for write in world.store.history(deal=A) for line in write.changes if line.field == "source"]
+    assert [(line.old, line.new) for line in lines if line.kind == "fill"] == [("typed", "web")], "it is in the history"
+    world.edit_row(A, source="")
+    world.run()
+    assert world.row(A).cells["source"] == "web"
+    world.agree(A, B)
+    rests(world)
 
 
 def test_a_won_deal_is_not_abandoned(tmp_path: Path) -> None:
