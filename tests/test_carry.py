@@ -372,6 +372,25 @@ def test_an_unsettled_write_holds_its_deal_and_only_that(world: World, target: S
     ends_well(world, (puts, 1, 2) if target is Side.CRM else (1, 2, 1), A, B)
 
 
+def test_a_stamp_that_a_person_set_after_a_lost_write_is_the_persons(world: World) -> None:
+    world.edit_row(A, value=5)
+    world.crm.faults.lost = ["after"]
+
+    def edits(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("crm", "write", "after"):
+            world.clock.advance(10)
+            world.edit_row(A, name="Earlier")
+            world.clock.advance(10)
+            world.crm.put(A, name="Later")
+
+    world.hooks.append(edits)
+    world.run()
+    world.hooks.clear()
+    world.run()
+    assert world.row(A).cells["name"] == "Later"
+    world.agree(A)
+
+
 def test_a_deal_with_a_lost_write_waits_with_the_rest_of_its_changes(world: World) -> None:
     world.edit_row(A, value=5)
     world.crm.put(A, name="Edited")

@@ -438,6 +438,8 @@ def test_a_stamp_of_our_own_write_does_not_date_a_persons_edit() -> None:
     past = Past(own=(900.0, 1000.0), foreign=500.0)
     assert asked(conflict(GROUND, 1000.0, None, past)).instant == 502.0
     assert asked(conflict(GROUND, 1000.5, None, past)).instant == 1002.5
+    newer = Past(own=(1000.0,), foreign=1500.0)  # of another field: this one was not edited after its own clock
+    assert asked(conflict(GROUND, 1000.0, None, newer)).instant == 1002.0
 
 
 def test_an_own_stamp_without_any_foreign_one_only_bounds_the_edit() -> None:

@@ -716,6 +716,18 @@ def test_a_renamed_stage_also_reaches_a_row_whose_deal_was_stale(filled: World) 
     rests(filled)
 
 
+def test_a_renamed_stage_also_reaches_a_row_whose_deal_was_away(filled: World) -> None:
+    filled.crm.put(A, stage=["p3", "a1"])
+    filled.run()
+    rename_stage(filled, s1="Fresh")
+    filled.run()
+    filled.run()
+    filled.crm.put(A, stage=["p1", "s1"])
+    filled.run()
+    assert [filled.row(deal).cells["stage"] for deal in (A, B, C)] == ["Fresh"] * 3
+    rests(filled)
+
+
 def test_a_renamed_stage_also_reaches_a_row_that_was_twofold(filled: World) -> None:
     filled.table.put("copy", A)
     filled.run()
