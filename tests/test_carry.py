@@ -391,6 +391,25 @@ def test_a_stamp_that_a_person_set_after_a_lost_write_is_the_persons(world: Worl
     world.agree(A)
 
 
+def test_an_edit_of_another_field_explains_the_newer_time_of_a_write_that_never_arrived(world: World) -> None:
+    world.edit_row(A, value=5)
+    world.crm.faults.lost = ["before"]
+    edited: list[bool] = []
+
+    def edit(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("crm", "write", "after") and not edited:
+            edited.append(True)
+            world.clock.advance(10)
+            world.crm.put(A, name="Another")
+
+    world.hooks.append(edit)
+    world.run()
+    world.run()
+    assert (world.crm.now(A)["value"], world.row(A).cells["value"]) == (5, 5)  # type: ignore[index]
+    assert world.row(A).cells["name"] == "Another"
+    world.agree(A)
+
+
 def test_a_deal_with_a_lost_write_waits_with_the_rest_of_its_changes(world: World) -> None:
     world.edit_row(A, value=5)
     world.crm.put(A, name="Edited")
