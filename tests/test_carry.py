@@ -410,6 +410,36 @@ def test_an_edit_of_another_field_explains_the_newer_time_of_a_write_that_never_
     world.agree(A)
 
 
+def test_a_lost_write_of_a_cell_waits_until_the_table_tells_edit_times_again(world: World) -> None:
+    world.crm.put(A, value=5)
+    world.table.faults.lost = ["before"]
+    world.table.clockless = True
+    for _ in range(2):
+        result = world.run()
+        assert (result.code, result.unsettled, world.table.log) == (1, 1, []), "a person may have set it back"
+    world.table.clockless = False
+    assert world.run().code == 0
+    assert world.row(A).cells["value"] == 5
+    world.agree(A)
+
+
+def test_a_lost_row_that_was_copied_meanwhile_is_told_and_not_linked(world: World) -> None:
+    world.deal("dealNEW9")
+    world.table.faults.lost = ["after"]
+    copied: list[bool] = []
+
+    def copy(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("table", "create", "after") and not copied:
+            copied.append(True)
+            world.table.put("copy", "dealNEW9", name="Copy")
+
+    world.hooks.append(copy)
+    world.run()
+    assert world.store.link("dealNEW9") is None, "which of the two is the deal's, nobody knows"
+    assert world.run().code == 3
+    assert len(world.table.creates()) == 1
+
+
 def test_a_deal_with_a_lost_write_waits_with_the_rest_of_its_changes(world: World) -> None:
     world.edit_row(A, value=5)
     world.crm.put(A, name="Edited")
