@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from syncd.carry import FIRST_PAUSE_SECONDS, SOURCE_AGE_SECONDS
 from syncd.model import Raw, Side
 from syncd.plan import Trouble
 from syncd.policy import DealDeleted, Policy, RowDeleted
-from syncd.sides import Refused
+from syncd.sides import Patch, Refused, WriteResult, Written
 from tests.memory import NO_LIMITS, Crash, World
 
 A, B, C, D = "dealAAA1", "dealBBB2", "dealCCC3", "dealDDD4"
@@ -438,6 +438,21 @@ def test_a_lost_row_that_was_copied_meanwhile_is_told_and_not_linked(world: Worl
     assert world.store.link("dealNEW9") is None, "which of the two is the deal's, nobody knows"
     assert world.run().code == 3
     assert len(world.table.creates()) == 1
+
+
+def test_an_answer_that_shows_the_record_as_it_was_is_no_refusal(world: World) -> None:
+    world.edit_row(A, value=5)
+    write = world.crm.write
+
+    def behind(patches: Sequence[Patch]) -> list[WriteResult]:
+        before = [Written(world.crm.record(patch.id, world.crm.deals[patch.id][-1])) for patch in patches]
+        write(patches)
+        return list(before)
+
+    world.crm.write = behind  # type: ignore[method-assign]
+    result = world.run()
+    assert (result.code, result.tally.updated[Side.CRM], world.store.refused()) == (0, 1, [])
+    world.agree(A)
 
 
 def test_a_deal_with_a_lost_write_waits_with_the_rest_of_its_changes(world: World) -> None:
