@@ -571,6 +571,20 @@ def test_a_key_typed_into_another_row_takes_the_link_along(filled: World) -> Non
     rests(filled)
 
 
+def test_the_row_of_a_deleted_deal_can_be_given_to_another_deal(filled: World) -> None:
+    filled.crm.drop(A)
+    filled.run()
+    filled.deal("dealNEW9")
+    filled.table.put("rec0001", "dealNEW9")
+    assert filled.run().code == 0
+    assert filled.store.link(A) is None
+    assert filled.store.link("dealNEW9").row == "rec0001"  # type: ignore[union-attr]
+    assert (len(filled.table.rows), filled.row("dealNEW9").message) == (3, "")
+    filled.run()
+    filled.agree("dealNEW9", B, C)
+    rests(filled)
+
+
 def test_a_copy_takes_no_link_along_while_the_sweep_misses_the_row_itself(filled: World) -> None:
     cells = dict(filled.row(A).cells)
     filled.table.put("copy", A, **{**cells, "value": 8})
