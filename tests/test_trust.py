@@ -181,6 +181,9 @@ def test_an_approval_outlives_a_pass_that_plans_nothing(many: World) -> None:
     many.crm.hidden.update(deals(40))
     assert held_troubles(many.run()) == 1, "almost empty"
     many.crm.hidden.clear()
+    many.crm.identity = "loc2"
+    assert held_troubles(many.run()) == 1, "another location"
+    many.crm.identity = "loc1"
     assert many.run().code == 0
     assert many.writes() == (30, 0, 30)
 
@@ -1089,5 +1092,26 @@ def test_an_approved_match_outlives_a_failed_write(tmp_path: Path) -> None:
     world.table.faults.down_on = frozenset({"write"})
     assert world.run().code == 1
     world.table.faults.down_on = frozenset()
+    assert world.run().code == 0
+    assert world.table.rows["mine"].key == A
+
+
+def test_an_approved_match_outlives_a_crash_before_it_is_linked(tmp_path: Path) -> None:
+    world = match(tmp_path)
+    world.run()
+    world.store.answer_held(held(world)[0], "approved")
+    swept = [False]
+
+    def kill(who: str, verb: str, phase: str, _what: object) -> None:
+        swept[0] = swept[0] or (who, verb, phase) == ("table", "sweep", "after")
+        if swept[0] and (who, verb, phase) == ("store", "commit", "after"):
+            raise Crash("killed after the first commit that follows the sweep")
+
+    world.hooks.append(kill)
+    with pytest.raises(Crash):
+        world.run()
+    assert A not in world.store.links()
+    world.hooks.clear()
+    world.restart()
     assert world.run().code == 0
     assert world.table.rows["mine"].key == A
