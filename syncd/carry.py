@@ -183,7 +183,8 @@ def recheck(work: Work, update: Update, source: ReadResult | None, target: ReadR
         return None
     source = source if isinstance(source, Record) else None
     deal, row = (target, source) if update.target is Side.CRM else (source, target)
-    if row is not None and row.partner not in (None, update.deal):
+    left = deal is not None and deal.outside is not None  # out of scope is unknown (SPEC §1)
+    if left or (row is not None and row.partner not in (None, update.deal)):
         work.tally.waiting += 1
         return None
     keep, adopt, held = [], [], False
@@ -692,10 +693,17 @@ def _settle_delete(work: Work, write: Write, found: ReadResult) -> bool:
         return False
     with work.store.tx():
         if found is ABSENT:
-            work.store.forget([write.deal])
+            forget_both(work, write.deal)
         work.store.end(write.id, work.clock(), "done" if found is ABSENT else "not_done")
     work.tally.deleted[write.side] += found is ABSENT
     return True
+
+
+def forget_both(work: Work, deal: str) -> None:
+    """Forgets a link whose both records are gone. Search may show the deal for a while yet, or again: that it is gone
+    is remembered, so that it is no new deal (SPEC §1). Within the caller's transaction."""
+    work.store.forget([deal])
+    work.store.put_absent([deal], work.clock())
 
 
 def _settle_create(work: Work, write: Write, found: Sequence[Record] | None) -> bool:

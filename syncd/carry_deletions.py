@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from syncd.carry import Ready, Work, refuse, write_updates
+from syncd.carry import Ready, Work, forget_both, refuse, write_updates
 from syncd.judge import Change, ChangeKind, same_raw, write_raw
 from syncd.model import ABSENT, LinkState, Record, Side
 from syncd.plan import Deletion, How, Update
@@ -43,7 +43,8 @@ def _still_due(work: Work, deletion: Deletion) -> Record | None:
     found = work.sides[side].read([target_id], needed=())[target_id]
     link = work.store.link(deletion.deal)
     if found is ABSENT and link is not None:
-        work.store.forget([deletion.deal])  # somebody was faster: both are gone
+        with work.store.tx():
+            forget_both(work, deletion.deal)  # somebody was faster: both are gone
     if not isinstance(found, Record) or link is None or found.lacks:
         return None
     if side is Side.TABLE and found.partner != deletion.deal:
@@ -86,7 +87,7 @@ def _delete(work: Work, deletion: Deletion) -> None:
         refuse(work, deletion.side, write_id, _update(deletion, ()), result)
         return
     with work.store.tx():
-        work.store.forget([deletion.deal])
+        forget_both(work, deletion.deal)
         work.store.end(write_id, work.clock(), "done")
     work.tally.deleted[deletion.side] += 1
 

@@ -16,11 +16,15 @@ from typing import Any
 from syncd.decide import Kind, Rules, decide
 from syncd.fields import NEVER_BLANK, Field
 from syncd.model import ABSENT, UNKNOWN, Agreed, Direction, Missing, Observed, Raw, Record, Side, Stamp, Value
+from syncd.policy import BlankCell, OneWay, Policy
 from syncd.sides import Question
 from syncd.values import Codec, Names, OwnerCodec, Problem, Reading, StageCodec, clipped, folded, label_of
 
 WON = {Kind.X_WINS: Side.CRM, Kind.Y_WINS: Side.TABLE}
 COPIED = {Kind.TO_X: Side.CRM, Kind.TO_Y: Side.TABLE, Kind.X_WINS: Side.TABLE, Kind.Y_WINS: Side.CRM}
+
+
+NO_CHOICES = Policy()
 
 
 class ChangeKind(StrEnum):
@@ -88,6 +92,7 @@ class Ground:
         frozenset()
     )  # owners whom the CRM is known not to list: no reason to read the names again
     typed: tuple[bool, ...] = ()  # fields whose cells people type into: texts and numbers
+    policy: Policy = NO_CHOICES
 
     def offset(self, side: Side) -> float:
         """Seconds to add to a stamp of that side's server."""
@@ -280,15 +285,16 @@ def judge(
         return _optionless(ground, index, shadow, x, y)
     if direction is Direction.OFF:
         return Verdict(index, Kind.HOLD, shadow, x, y, "this column is off")
-    if _is_fill(ground, index, codec, table, x, y):
-        return _filled(ground, index, shadow, x, y, crm, table)
+    fills = _is_fill(ground, index, codec, table, x, y)
+    if fills or (edited and _erases_nothing(ground, index, table, x, y)):
+        return _refilled(ground, index, shadow, x, y, crm, table, fills=fills)
     if x == y and _came_back(codec, agreed, table.raw[index]) and not _shows(codec, table.raw[index], _value(x)):
         return _filled(ground, index, shadow, x, y, crm, table, "pipeline whose column was not there")
     if direction is not Direction.BOTH:
         return _one_way(ground, index, shadow, x, y, crm, table, agreed)
     stamps: tuple[Stamp | None, Stamp | None] = (None, None)
     rules = Rules(ground.tie_side is Side.CRM, ground.tie_seconds)
-    if isinstance(codec, OwnerCodec) and x != y and not codec.knows(_value(x)) and (not edited or y is None):
+    if _is_nameless(codec, x, y, edited=edited):
         return _nameless(ground, index, shadow, x, y)
     kind = decide(shadow, x, y, None, None, rules)
     if kind is Kind.UNDATED:
@@ -322,6 +328,33 @@ def _filled(
     return Verdict(index, Kind.TO_Y, shadow, x, y, why, change=change)
 
 
+def _erases_nothing(ground: Ground, index: int, table: Record, x: Observed, y: Observed) -> bool:
+    """Whether a cell is blank whose edits go to the CRM, where the settings say that a blank never erases (SPEC §5)."""
+    goes = ground.fields[index].direction in (Direction.BOTH, Direction.TO_CRM)
+    never = ground.policy.blank_cell is BlankCell.NEVER_ERASE
+    return x != y and goes and never and ground.codecs[index].is_blank(table.raw[index])
+
+
+def _refilled(
+    ground: Ground, index: int, shadow: Observed, x: Observed, y: Observed, crm: Record, table: Record, *, fills: bool
+) -> Verdict:
+    """A cleared cell gets the CRM's value again; in a column that goes only to the CRM it stays blank, unless it may
+    not be (`fills`)."""
+    if fills:
+        return _filled(ground, index, shadow, x, y, crm, table)
+    if ground.fields[index].direction is Direction.TO_CRM:
+        return Verdict(index, Kind.HOLD, shadow, x, y, "a blank cell erases nothing")
+    codec = ground.codecs[index]
+    if isinstance(codec, OwnerCodec) and not codec.knows(_value(x)):
+        return _nameless(ground, index, shadow, x, y)
+    return _filled(ground, index, shadow, x, y, crm, table)
+
+
+def _is_nameless(codec: Codec, x: Observed, y: Observed, *, edited: bool) -> bool:
+    """Whether the CRM's owner has no name for the cell, and nobody typed another one."""
+    return isinstance(codec, OwnerCodec) and x != y and not codec.knows(_value(x)) and (not edited or y is None)
+
+
 def _value(observed: Observed) -> Value:
     if isinstance(observed, Missing):
         raise TypeError("an unknown value is never written")
@@ -346,6 +379,8 @@ def _one_way(
     owned = x if to_table else y
     if shadow is ABSENT or owned != shadow:
         return _copied(ground, index, copied, shadow, x, y, crm, table, (None, None))
+    if to_table and ground.policy.one_way is OneWay.WRITE_BACK:
+        return _written_back(ground, index, shadow, x, y, crm, table)
     column, shown = ground.fields[index].columns[-1], clipped(ground.codecs[index].show(_value(x)))
     problem = (
         f"{ground.labels[Side.CRM]} owns “{column}” and holds “{shown}”; what was typed here stays here."
@@ -354,6 +389,18 @@ def _one_way(
     )
     why = f"{ground.labels[owner]} owns this column and did not change it"
     return Verdict(index, Kind.HOLD, shadow, x, y, why, problem=problem)
+
+
+def _written_back(
+    ground: Ground, index: int, shadow: Observed, x: Observed, y: Observed, crm: Record, table: Record
+) -> Verdict:
+    """What was typed into a column of the CRM's is written over, where the settings say so (SPEC §5)."""
+    codec = ground.codecs[index]
+    if isinstance(codec, OwnerCodec) and not codec.knows(_value(x)):
+        return _nameless(ground, index, shadow, x, y)
+    why = f"{ground.labels[Side.CRM]} owns this column; its value is written back"
+    change = Change(index, Side.TABLE, y, _value(x), ChangeKind.FILL, why, table.raw[index], crm.raw[index])
+    return Verdict(index, Kind.TO_Y, shadow, x, y, why, change=change, table_edited=True)
 
 
 def _agreement(

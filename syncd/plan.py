@@ -261,6 +261,10 @@ class _Planner:
         read = self.crm_reads.get(deal_id)
         return read if read is not None else self.view.crm.get(deal_id)
 
+    def was_absent(self, deal_id: str) -> bool:
+        """Whether search shows a deal that was gone a while ago: only a read by its id makes it present (SPEC §1)."""
+        return deal_id in self.view.unknown_keys and deal_id in self.view.crm and deal_id not in self.crm_reads
+
     def find(self, trouble: Trouble, deal: str, row: str, sentence: str, person: bool, title: str = "") -> None:
         """Notes something that waits."""
         self.plan.findings.append(Finding(trouble, deal, row, title, sentence, person))
@@ -360,7 +364,10 @@ class _Planner:
             self.plan.forget.append(link.deal)
         elif deal is None:
             self.need_crm.add(link.deal)
-        elif isinstance(deal, Missing) or (isinstance(deal, Record) and deal.outside):
+        elif isinstance(deal, Missing):
+            self.plan.forget.append(link.deal)
+            self.plan.absent_keys.append(link.deal)
+        elif isinstance(deal, Record) and deal.outside:
             self.plan.forget.append(link.deal)
         elif isinstance(deal, Unread):
             self.unread(link.deal, link.deal, link.row, deal.sentence, link.title)
@@ -463,6 +470,7 @@ class _Planner:
                 return None
             self.gone(link, LinkState.DEAL_GONE, "Deleted in HighLevel", Trouble.DEAL_GONE)
         else:
+            link = self.seen(link, deal) if isinstance(deal, Record) else link  # an older sight is no return
             self.gone(link, LinkState.OUTSIDE, "This deal left the synced pipelines.", Trouble.OUTSIDE)
         return None
 
@@ -488,7 +496,8 @@ class _Planner:
         same_row = print_of(pack(self.names, row.raw)) == link.shadow.table_print and not row.lacks
         swept = link.deal not in self.crm_reads
         stale = swept and deal.stamp is not None and link.seen is not None and deal.stamp < link.seen
-        if stale and (not same_row or view.now - link.seen_at > view.read_lag_seconds):
+        back = stored.state is not LinkState.BOTH  # stages may have been renamed while it was away
+        if stale and (back or not same_row or view.now - link.seen_at > view.read_lag_seconds):
             self.need_crm.add(link.deal)
             return
         if swept and deal.lacks and (not same_row or link.seen is None or (deal.stamp or 0.0) > link.seen):
@@ -496,7 +505,6 @@ class _Planner:
             return
         if not stale:
             link = self.seen(link, deal)
-        back = stored.state is not LinkState.BOTH  # stages may have been renamed while it was away
         settled = not view.renamed and not back and link.deal not in self.frozen_deals
         quiet = same_row and settled and row.partner == link.deal
         if quiet and (stale or (print_of(pack(self.names, deal.raw)) == link.shadow.crm_print and not deal.lacks)):
@@ -666,7 +674,7 @@ class _Planner:
         deal = self.deal(key)
         if deal is None and not PLAUSIBLE_ID.fullmatch(key):
             self.wrong_key(row, f"“{clipped(key)}” is no id of a deal. Clear GHL ID, or put the right one in.", key)
-        elif deal is None and key not in self.view.unknown_keys:
+        elif (deal is None and key not in self.view.unknown_keys) or self.was_absent(key):
             self.need_crm.add(key)
         elif deal is None or isinstance(deal, Missing):
             self.wrong_key(row, "HighLevel has no deal with this GHL ID. Clear it, or put the right one in.", key)
@@ -675,7 +683,7 @@ class _Planner:
         elif isinstance(deal, Unread):
             self.unread(key, key, row.id, deal.sentence, row.title)
         elif deal.outside:
-            self.gone(Link(key, row.id, title=deal.title), LinkState.OUTSIDE,
+            self.gone(self.seen(Link(key, row.id, title=deal.title), deal), LinkState.OUTSIDE,
                       "This deal is in a pipeline that is not synced.", Trouble.OUTSIDE)  # fmt: skip
         else:
             link = Link(key, row.id)
@@ -713,6 +721,9 @@ class _Planner:
         view, found = self.view, []
         for swept in view.crm.values():
             if swept.id in view.links or swept.id in self.carriers or swept.id in view.busy:
+                continue
+            if self.was_absent(swept.id):
+                self.need_crm.add(swept.id)
                 continue
             deal = self.crm_reads.get(swept.id, swept)
             deal = swept if isinstance(deal, Unread) else deal

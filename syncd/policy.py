@@ -23,12 +23,28 @@ class RowDeleted(StrEnum):
     DELETE_DEAL = "delete_deal"
 
 
+class BlankCell(StrEnum):
+    """A person cleared a cell whose field may be empty."""
+
+    CLEAR = "clear"  # the deal's value is cleared
+    NEVER_ERASE = "never_erase"  # the cell is filled again
+
+
+class OneWay(StrEnum):
+    """A person typed into a column that goes only to the table."""
+
+    KEEP = "keep"  # it stays until the CRM's value changes
+    WRITE_BACK = "write_back"  # the CRM's value is written over it
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The choices of one pair."""
 
     deal_deleted: DealDeleted = DealDeleted.KEEP
     row_deleted: RowDeleted = RowDeleted.RESTORE
+    blank_cell: BlankCell = BlankCell.CLEAR
+    one_way: OneWay = OneWay.KEEP
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,6 +282,7 @@ def make_ground(pair: Pair, fields: tuple[Field, ...], vocabulary: Vocabulary, s
         pair.tie_side,
         COARSEST_CLOCK_SECONDS + pair.skew_seconds,
         typed=tuple(_typed(f, schema) for f in fields),
+        policy=pair.policy,
     )
 
 
@@ -374,9 +375,11 @@ def resume_renamed(pair: Pair, identity: Mapping[str, str], *, keep: bool) -> No
     """
     if pair.store.fact("identity") is not None:
         return
+    for other, known in pair.store.of_others("identity").items():
+        # Whatever their locations are: one would take the other's rows for rows with wrong ids.
+        if other in pair.siblings and known.get(Side.TABLE.value) == identity[Side.TABLE.value]:
+            raise Misconfigured(f"The pairs “{other}” and “{pair.name}” use the same table; each needs its own.")
     for former in pair.store.pairs_with("identity", identity):
-        if former in pair.siblings:
-            raise Misconfigured(f"The pairs “{former}” and “{pair.name}” use the same table; each needs its own.")
         if not keep:
             pair.store = pair.store.named(former)
             return
@@ -572,7 +575,9 @@ def guarded(pair: Pair, opened: Opened, view: View) -> Look:
     missing = [made_set(GuardKind.EMPTY, side, "", members) for side, members in missing_records(view).items()]
     empty = almost_empty(view, pair.limits, approved)
     if empty:
-        return Look(Plan(), view, opened.vocabulary, opened.schema, opened.gone, empty, missing, empty=True)
+        # Nothing is planned now, so nothing tells which members of other approvals are still wanted: they stay.
+        others = [one for one in approved if one.kind is not GuardKind.EMPTY]
+        return Look(Plan(), view, opened.vocabulary, opened.schema, opened.gone, empty, [*missing, *others], empty=True)
     view, plan = planned(pair, opened, view)
     deals = {update.deal for update in plan.updates}
     fresh = oscillations(plan, view.ground, pair.store.written_values(deals, view.now - OSCILLATION_SECONDS))
@@ -689,8 +694,9 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
     opened = _still_open(pair, began) or open_pair(pair, keep=True)
     if opened.held:
         result.held, result.findings = opened.held, held_findings(opened.held)
-        approvals = [record for record in pair.store.held() if record.state != "held"]
-        pair.store.keep_held(opened.held, approvals, pair.clock())
+        with pair.store.tx():
+            approvals = [record for record in pair.store.held() if record.state != "held"]
+            pair.store.keep_held(opened.held, approvals, pair.clock())
         if memory is not None:
             memory.full_at = None
         return
@@ -819,15 +825,14 @@ def held_findings(held: Sequence[HeldSet]) -> list[Finding]:
 
 def remember_held(pair: Pair, seen: Look) -> None:
     """Stores what waits for a person now, what is left of earlier approvals, and what was frozen."""
-    before = pair.store.held()
-    if not (before or seen.held or seen.frozen):
+    if not (pair.store.held() or seen.held or seen.frozen):
         return
-    answered = [
-        replace(record, set=still_wanted(record.set, seen.found)) if record.state == "approved" else record
-        for record in before
-        if record.state != "held"
-    ]
-    with pair.store.tx():
+    with pair.store.tx():  # a person may answer at any moment: nobody does between this look and the end
+        answered = [
+            replace(record, set=still_wanted(record.set, seen.found)) if record.state == "approved" else record
+            for record in pair.store.held()
+            if record.state != "held"
+        ]
         pair.store.keep_held(seen.held, answered, pair.clock())
         pair.store.put_frozen(seen.frozen, pair.clock())
 

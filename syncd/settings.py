@@ -47,7 +47,7 @@ from syncd.fields import (
     Field,
 )
 from syncd.model import Direction
-from syncd.policy import DealDeleted, Limits, Policy, RowDeleted
+from syncd.policy import BlankCell, DealDeleted, Limits, OneWay, Policy, RowDeleted
 
 DEFAULT_FILE: Final = Path("config/syncd.toml")
 PREFIX: Final = "SYNCD_"
@@ -303,16 +303,20 @@ class GuardSettings(_Section):
 
 class PolicySettings(_Section):
     """[pair.policy]: `tie` is the side that wins where two edits cannot be told apart in time; `deal_deleted` and
-    `row_deleted` say what becomes of the other record, `new_row` what a row without an id becomes (SPEC §5)."""
+    `row_deleted` say what becomes of the other record, `new_row` what a row without an id becomes, `blank_cell` and
+    `one_way` what becomes of a cleared cell, and of what is typed into a column that goes only to the table (SPEC §5).
+    """
 
     tie: Literal["crm", "table"] = "crm"
     deal_deleted: DealDeleted = DealDeleted.KEEP
     row_deleted: RowDeleted = RowDeleted.RESTORE
     new_row: Literal["deal", "off"] = "deal"
+    blank_cell: BlankCell = BlankCell.CLEAR
+    one_way: OneWay = OneWay.KEEP
 
     def policy(self) -> Policy:
         """The same for the engine."""
-        return Policy(self.deal_deleted, self.row_deleted)
+        return Policy(self.deal_deleted, self.row_deleted, self.blank_cell, self.one_way)
 
 
 class PairSettings(_Section):

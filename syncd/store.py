@@ -492,7 +492,7 @@ class Store:
         )
 
     def put_absent(self, keys: Sequence[str], at: float) -> None:
-        """Remembers keys that name no deal."""
+        """Remembers ids of deals that the CRM does not have, or has no more."""
         self._many("INSERT OR REPLACE INTO absent VALUES (?, ?, ?)", [(self.pair, key, at) for key in keys])
 
     # --- what waits for a person ---------------------------------------------------------------------------------
@@ -612,6 +612,11 @@ class Store:
         text = json.dumps(value, sort_keys=True, ensure_ascii=False)
         sql = "SELECT pair FROM facts WHERE key = ? AND value = ? AND pair <> ? ORDER BY pair"
         return [row[0] for row in self._rows(sql, key, text, self.pair)]
+
+    def of_others(self, key: str) -> dict[str, Any]:
+        """A fact of every other pair of this database, by pair."""
+        sql = "SELECT pair, value FROM facts WHERE key = ? AND pair <> ? ORDER BY pair"
+        return {row[0]: json.loads(row[1]) for row in self._rows(sql, key, self.pair)}
 
     def take_over(self, former: str) -> None:
         """This pair goes on where the pair called `former` ended: it is the same one under another name."""

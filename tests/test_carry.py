@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from syncd.carry import FIRST_PAUSE_SECONDS, SOURCE_AGE_SECONDS
 from syncd.model import Raw, Side
 from syncd.plan import Trouble
 from syncd.policy import DealDeleted, Policy, RowDeleted
-from syncd.sides import Refused
+from syncd.sides import Patch, Refused, WriteResult, Written
 from tests.memory import NO_LIMITS, Crash, World
 
 A, B, C, D = "dealAAA1", "dealBBB2", "dealCCC3", "dealDDD4"
@@ -370,6 +370,100 @@ def test_an_unsettled_write_holds_its_deal_and_only_that(world: World, target: S
     world.run()
     puts = 1 if (target, lost) == (Side.CRM, "before") else 2  # one that never came goes together with the name
     ends_well(world, (puts, 1, 2) if target is Side.CRM else (1, 2, 1), A, B)
+
+
+def test_a_stamp_that_a_person_set_after_a_lost_write_is_the_persons(world: World) -> None:
+    world.edit_row(A, value=5)
+    world.crm.faults.lost = ["after"]
+
+    def edits(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("crm", "write", "after"):
+            world.clock.advance(10)
+            world.edit_row(A, name="Earlier")
+            world.clock.advance(10)
+            world.crm.put(A, name="Later")
+
+    world.hooks.append(edits)
+    world.run()
+    world.hooks.clear()
+    world.run()
+    assert world.row(A).cells["name"] == "Later"
+    world.agree(A)
+
+
+def test_an_edit_of_another_field_explains_the_newer_time_of_a_write_that_never_arrived(world: World) -> None:
+    world.edit_row(A, value=5)
+    world.crm.faults.lost = ["before"]
+    edited: list[bool] = []
+
+    def edit(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("crm", "write", "after") and not edited:
+            edited.append(True)
+            world.clock.advance(10)
+            world.crm.put(A, name="Another")
+
+    world.hooks.append(edit)
+    world.run()
+    world.run()
+    assert (world.crm.now(A)["value"], world.row(A).cells["value"]) == (5, 5)  # type: ignore[index]
+    assert world.row(A).cells["name"] == "Another"
+    world.agree(A)
+
+
+def test_a_lost_write_of_a_cell_waits_until_the_table_tells_edit_times_again(world: World) -> None:
+    world.crm.put(A, value=5)
+    world.table.faults.lost = ["before"]
+    world.table.clockless = True
+    for _ in range(2):
+        result = world.run()
+        assert (result.code, result.unsettled, world.table.log) == (1, 1, []), "a person may have set it back"
+    world.table.clockless = False
+    assert world.run().code == 0
+    assert world.row(A).cells["value"] == 5
+    world.agree(A)
+
+
+def test_a_lost_row_that_was_copied_meanwhile_is_told_and_not_linked(world: World) -> None:
+    world.deal("dealNEW9")
+    world.table.faults.lost = ["after"]
+    copied: list[bool] = []
+
+    def copy(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("table", "create", "after") and not copied:
+            copied.append(True)
+            world.table.put("copy", "dealNEW9", name="Copy")
+
+    world.hooks.append(copy)
+    world.run()
+    assert world.store.link("dealNEW9") is None, "which of the two is the deal's, nobody knows"
+    assert world.run().code == 3
+    assert len(world.table.creates()) == 1
+
+
+def test_an_answer_that_shows_the_record_as_it_was_is_no_refusal(world: World) -> None:
+    world.edit_row(A, value=5)
+    write = world.crm.write
+
+    def behind(patches: Sequence[Patch]) -> list[WriteResult]:
+        before = [Written(world.crm.record(patch.id, world.crm.deals[patch.id][-1])) for patch in patches]
+        write(patches)
+        return list(before)
+
+    world.crm.write = behind  # type: ignore[method-assign]
+    result = world.run()
+    assert (result.code, result.tally.updated[Side.CRM], world.store.refused()) == (0, 1, [])
+    world.agree(A)
+
+
+def test_a_deal_with_a_lost_write_waits_with_the_rest_of_its_changes(world: World) -> None:
+    world.edit_row(A, value=5)
+    world.crm.put(A, name="Edited")
+    world.crm.faults.lost = ["after"]
+    result = world.run()
+    assert (result.tally.waiting, world.table.updates()) == (1, []), "whose stamp the deal has is not known yet"
+    world.run()
+    assert world.row(A).cells["name"] == "Edited"
+    world.agree(A)
 
 
 def test_an_edit_after_a_lost_write_is_the_persons_later_edit(world: World) -> None:

@@ -195,7 +195,7 @@ def test_what_a_server_returned_is_kept_where_it_is_our_value(
     ],
 )
 def test_a_cell_holds_its_value_or_a_tidied_form(index: int, cell: Raw, value: Value, holds: bool) -> None:
-    assert carry._holds(CODECS[index], cell, value) is holds
+    assert carry._in_form(CODECS[index], cell, value) is holds
 
 
 # --- ignored writes --------------------------------------------------------------------------------------------------

@@ -438,6 +438,8 @@ def test_a_stamp_of_our_own_write_does_not_date_a_persons_edit() -> None:
     past = Past(own=(900.0, 1000.0), foreign=500.0)
     assert asked(conflict(GROUND, 1000.0, None, past)).instant == 502.0
     assert asked(conflict(GROUND, 1000.5, None, past)).instant == 1002.5
+    newer = Past(own=(1000.0,), foreign=1500.0)  # of another field: this one was not edited after its own clock
+    assert asked(conflict(GROUND, 1000.0, None, newer)).instant == 1002.0
 
 
 def test_an_own_stamp_without_any_foreign_one_only_bounds_the_edit() -> None:
@@ -499,6 +501,8 @@ def test_a_name_in_a_stage_column_without_pipelines_reads_in_the_deals_own() -> 
     shadow = Agreed("p2:t1", ["p2", "t1"], [None, "New"], "Service / New")
     copied(verdict(STAGE, shadow=shadow, deal=["p2", "t1"], row=[None, "Done"], ground=ground), Side.CRM, "p2:t2")
     waits(verdict(STAGE, shadow=shadow, deal=["p2", "t1"], row=[None, "Qualified"], ground=ground))
+    moved = verdict(STAGE, shadow=shadow, deal=["p1", "s1"], row=[None, "Qualified"], ground=ground)
+    assert (moved.table, moved.problem) == ("p1:s2", ""), "the deal is in another pipeline by now"
 
 
 def test_an_added_stage_reads_as_its_own() -> None:

@@ -277,6 +277,23 @@ def test_a_conflict_goes_by_the_fields_own_clock(filled: World) -> None:
     rests(filled)
 
 
+def test_a_loser_that_was_edited_once_more_to_the_same_value_is_decided_anew(filled: World) -> None:
+    filled.crm.put(A, status="won")
+    filled.clock.advance(20)
+    filled.edit_row(A, status="lost")
+    filled.crm.frozen_at = filled.clock.now
+    filled.clock.advance(20)
+    filled.crm.put(A, status="open")
+    filled.crm.put(A, status="won")  # search shows the first "won" only, which lost
+    result = filled.run()
+    assert (filled.writes(), result.tally.waiting) == ((0, 0, 0), 1)
+    filled.run()
+    assert (filled.row(A).cells["status"], filled.crm.triggers) == ("won", [])
+    filled.crm.frozen_at = math.inf
+    filled.agree(A)
+    rests(filled)
+
+
 def test_another_cell_of_the_row_does_not_date_the_edit(filled: World) -> None:
     filled.edit_row(A, status="lost")
     filled.clock.advance(20)
@@ -554,6 +571,38 @@ def test_a_key_typed_into_another_row_takes_the_link_along(filled: World) -> Non
     rests(filled)
 
 
+def test_the_row_of_a_deleted_deal_can_be_given_to_another_deal(filled: World) -> None:
+    filled.crm.drop(A)
+    filled.run()
+    filled.deal("dealNEW9")
+    filled.table.put("rec0001", "dealNEW9")
+    assert filled.run().code == 0
+    assert filled.store.link(A) is None
+    assert filled.store.link("dealNEW9").row == "rec0001"  # type: ignore[union-attr]
+    assert (len(filled.table.rows), filled.row("dealNEW9").message) == (3, "")
+    filled.run()
+    filled.agree("dealNEW9", B, C)
+    rests(filled)
+
+
+def test_a_copy_takes_no_link_along_while_the_sweep_misses_the_row_itself(filled: World) -> None:
+    cells = dict(filled.row(A).cells)
+    filled.table.put("copy", A, **{**cells, "value": 8})
+    row = filled.table.rows["rec0001"]
+
+    def missed(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("table", "sweep", "before"):
+            del filled.table.rows["rec0001"]
+        elif (who, verb, phase) == ("table", "sweep", "after"):
+            filled.table.rows["rec0001"] = row
+
+    filled.hooks.append(missed)
+    result = filled.run()
+    assert filled.crm.log == []
+    assert troubles(result) == [(Trouble.TWOFOLD, A), (Trouble.TWOFOLD, A)]
+    assert filled.store.link(A).row == "rec0001"  # type: ignore[union-attr]
+
+
 def test_two_rows_with_one_deals_id_are_left_alone_and_told(filled: World) -> None:
     filled.table.put("copy", A, **{**filled.row(A).cells, "value": 8})
     filled.crm.put(A, status="won")
@@ -678,6 +727,18 @@ def test_a_renamed_stage_also_reaches_a_row_whose_deal_was_stale(filled: World) 
     filled.run(60)
     assert [filled.row(deal).cells["stage"] for deal in (A, B, C)] == ["Fresh"] * 3
     assert filled.writes() == (1, 3, 1)
+    rests(filled)
+
+
+def test_a_renamed_stage_also_reaches_a_row_whose_deal_was_away(filled: World) -> None:
+    filled.crm.put(A, stage=["p3", "a1"])
+    filled.run()
+    rename_stage(filled, s1="Fresh")
+    filled.run()
+    filled.run()
+    filled.crm.put(A, stage=["p1", "s1"])
+    filled.run()
+    assert [filled.row(deal).cells["stage"] for deal in (A, B, C)] == ["Fresh"] * 3
     rests(filled)
 
 
@@ -871,6 +932,50 @@ def test_a_deal_that_leaves_the_pipelines_leaves_its_row(filled: World) -> None:
     filled.run()
     assert (filled.row(A).message, filled.row(A).cells["stage"]) == ("", "Done")
     filled.agree(A)
+    rests(filled)
+
+
+def test_a_deal_that_left_the_pipelines_unseen_by_search_is_not_written(filled: World) -> None:
+    filled.crm.frozen_at = filled.clock.now
+    filled.clock.advance(1)
+    filled.crm.put(A, stage=["p3", "a1"])
+    filled.edit_row(A, status="won")
+    filled.run()
+    assert (filled.crm.triggers, filled.crm.now(A)["status"]) == ([], "open")  # type: ignore[index]
+
+
+def test_a_row_gets_nothing_of_a_deal_that_left_the_pipelines_meanwhile(filled: World) -> None:
+    filled.crm.put(A, name="Edited")
+    filled.clock.advance(1)
+    filled.crm.frozen_at = filled.clock.now
+    filled.clock.advance(1)
+    filled.crm.put(A, stage=["p3", "a1"])
+    filled.run()
+    assert filled.row(A).cells["name"] != "Edited"
+    filled.crm.frozen_at = math.inf
+    filled.run()
+    assert filled.row(A).message == "This deal left the synced pipelines."
+    rests(filled)
+
+
+def test_a_deal_that_left_the_pipelines_is_not_back_because_search_is_behind(filled: World) -> None:
+    filled.crm.put(A, stage=["p3", "a1"])
+    filled.run()
+    assert filled.store.link(A).state is LinkState.OUTSIDE  # type: ignore[union-attr]
+    filled.clear_logs()
+    filled.crm.lag = 90.0  # another part of search answers
+    for _ in range(2):
+        filled.run(1.0)
+        assert filled.store.link(A).state is LinkState.OUTSIDE  # type: ignore[union-attr]
+    assert filled.writes() == (0, 0, 0)
+
+
+def test_a_deleted_row_of_a_deal_that_left_the_pipelines_does_not_come_back(filled: World) -> None:
+    filled.crm.put(A, stage=["p3", "a1"])
+    filled.table.drop(filled.table.row_of(A))
+    filled.run()
+    assert filled.store.link(A) is None
+    assert filled.writes() == (0, 0, 0)
     rests(filled)
 
 

@@ -6,17 +6,18 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from syncd.marks import FILE_NAME as GENERATION
-from syncd.model import LinkState, Side
+from syncd.model import Direction, LinkState, Side
 from syncd.plan import Trouble
-from syncd.policy import DealDeleted, Limits, Policy, RowDeleted
+from syncd.policy import BlankCell, DealDeleted, Limits, OneWay, Policy, RowDeleted
 from syncd.reconcile import PassResult, look, open_pair
 from syncd.sides import Column, Refused
 from syncd.store import FILE_NAME, Store
-from tests.memory import COLUMNS, NO_LIMITS, SALES, CountedStore, Crash, World, field_of
+from tests.memory import COLUMNS, FIELD_NAMES, NO_LIMITS, SALES, CountedStore, Crash, World, field_of
 
 A, B, C = "dealAAA1", "dealBBB2", "dealCCC3"
 
@@ -147,6 +148,46 @@ def test_new_ones_beside_an_approval_are_judged_by_themselves(many: World) -> No
     assert len(many.crm.triggers) == 31
 
 
+def test_an_approval_given_while_a_pass_runs_is_kept(many: World) -> None:
+    for deal in deals(30):
+        many.edit_row(deal, value=5)
+    many.run()
+    (digest,) = held(many)
+    swept, given, tx = [False], [False], many.store.tx
+
+    def sweep(who: str, verb: str, phase: str, _what: object) -> None:
+        swept[0] = swept[0] or (who, verb, phase) == ("table", "sweep", "after")
+
+    def approve_first() -> Any:
+        if swept[0] and not given[0]:
+            given[0] = True  # at the last moment: before the first of the commits that follow the sweep
+            assert many.store.answer_held(digest, "approved")
+        return tx()
+
+    many.hooks.append(sweep)
+    many.store.tx = approve_first  # type: ignore[method-assign]
+    assert many.run().code == 3, "too late for this pass"
+    assert given[0]
+    many.store.tx = tx  # type: ignore[method-assign]
+    assert many.run().code == 0
+    assert many.writes() == (30, 0, 30)
+
+
+def test_an_approval_outlives_a_pass_that_plans_nothing(many: World) -> None:
+    for deal in deals(30):
+        many.edit_row(deal, value=5)
+    many.run()
+    many.store.answer_held(held(many)[0], "approved")
+    many.crm.hidden.update(deals(40))
+    assert held_troubles(many.run()) == 1, "almost empty"
+    many.crm.hidden.clear()
+    many.crm.identity = "loc2"
+    assert held_troubles(many.run()) == 1, "another location"
+    many.crm.identity = "loc1"
+    assert many.run().code == 0
+    assert many.writes() == (30, 0, 30)
+
+
 def test_a_mass_change_that_is_taken_back_is_forgotten(many: World) -> None:
     for deal in deals(30):
         many.edit_row(deal, value=5)
@@ -225,6 +266,16 @@ def test_half_of_what_was_known_is_not_more_than_half(many: World) -> None:
     many.clear_logs()
     assert many.run().code == 0
     assert len(many.crm.reads) == 25
+
+
+def test_deals_that_are_long_gone_are_not_known_any_more(tmp_path: Path) -> None:
+    world = World(tmp_path).filled(*deals(20))
+    for deal in deals(10):
+        world.crm.drop(deal)
+    world.run()
+    world.clear_logs()
+    world.crm.hidden.update(deals(16))
+    assert (held_troubles(world.run()), world.crm.reads) == (1, []), "6 of the 10 that are left"
 
 
 def test_five_missing_records_are_looked_up(tmp_path: Path) -> None:
@@ -381,6 +432,25 @@ def test_a_typed_cell_rests_before_it_is_carried(tmp_path: Path) -> None:
     world.run(4)
     assert world.crm.triggers == [(A, "value"), (A, "name")]
     world.agree(A)
+
+
+def test_an_edit_in_the_crm_asks_nobody_whether_its_cell_is_being_typed(tmp_path: Path) -> None:
+    world = World(tmp_path).filled(A).choose(quiet_seconds=5.0)
+    world.crm.put(A, name="Edited", value=12)
+    world.run(2)
+    assert world.row(A).cells["value"] == 12
+    assert ("table", "edited", "before") not in world.steps
+    world.agree(A)
+
+
+def test_a_name_that_was_cleared_a_moment_ago_is_not_filled_yet(tmp_path: Path) -> None:
+    world = World(tmp_path).filled(A).choose(quiet_seconds=5.0)
+    world.edit_row(A, name="")
+    assert [f.trouble for f in world.run(2).findings] == [Trouble.TYPING]
+    assert world.writes() == (0, 0, 0), "somebody is about to type another one"
+    world.run(10)
+    assert world.row(A).cells["name"] == f"Deal {A}"
+    rests(world)
 
 
 def test_a_one_shot_pass_does_not_wait(tmp_path: Path) -> None:
@@ -572,6 +642,54 @@ def test_a_deleted_deal_takes_its_row_along_if_told_to(tmp_path: Path) -> None:
     rests(world)
 
 
+@pytest.mark.parametrize("who", ["syncd deletes the deal", "syncd deletes the row", "people delete both",
+                                 "both go while syncd looks", "the answer is lost"])  # fmt: skip
+def test_a_deleted_deal_that_search_shows_once_more_gets_no_row(tmp_path: Path, who: str) -> None:
+    policies = {"people delete both": {}, "syncd deletes the row": {"deal_deleted": "delete_row"}}
+    world = ruled(tmp_path, **policies.get(who, {"row_deleted": "delete_deal"}))
+    if who != "syncd deletes the row":
+        world.table.drop(world.table.row_of(A))
+    if who in ("syncd deletes the row", "people delete both"):
+        world.crm.drop(A)
+    if who == "both go while syncd looks":
+        world.hooks.append(lambda *step: world.crm.drop(A) if step[:3] == ("crm", "sweep", "after") else None)
+    world.crm.faults.lost = ["after"] if who == "the answer is lost" else []
+    world.run()
+    world.hooks.clear()
+    assert (world.store.link(A), world.crm.now(A)) == (None, None)
+    world.crm.lag = 90.0
+    for _ in range(2):
+        result = world.run(1.0)  # search is behind, or another part of it answers
+        assert result.calls[Side.CRM] == 3, "it is read by its id"
+        assert A not in world.store.links()
+    assert len(world.table.rows) == 2
+    rests(world)
+
+
+def test_a_deal_that_was_deleted_and_restored_gets_a_row_after_a_read_of_it(tmp_path: Path) -> None:
+    world = ruled(tmp_path)
+    world.table.drop(world.table.row_of(A))
+    world.crm.drop(A)
+    world.run()
+    world.deal(A, value=7)
+    world.run(1.0)
+    assert world.row(A).cells["value"] == 7
+    world.agree(A, B, C)
+    rests(world)
+
+
+def test_a_key_of_a_deleted_deal_that_search_shows_once_more_makes_no_link(tmp_path: Path) -> None:
+    world = ruled(tmp_path)
+    world.table.drop(world.table.row_of(A))
+    world.crm.drop(A)
+    world.run()
+    world.table.put("recTyped", A, name="typed")
+    world.crm.lag = 70.0
+    world.run(1.0)
+    assert A not in world.store.links()
+    assert world.writes() == (0, 1, 0), "its Sync cell"
+
+
 def test_a_row_edited_after_its_deal_was_deleted_stays(tmp_path: Path) -> None:
     world = ruled(tmp_path, deal_deleted="delete_row")
     world.crm.drop(A)
@@ -599,6 +717,58 @@ def test_a_deleted_row_does_what_the_settings_say(tmp_path: Path, policy: str, s
     world.crm.put(B, value=1)
     world.run()
     world.agree(B, C)
+
+
+def choosing(tmp_path: Path, policy: Policy, **directions: Direction) -> World:
+    """Two deals under another policy."""
+    fields = [field_of(name, directions.get(name)) for name in FIELD_NAMES]
+    return World(tmp_path, fields).filled(A, B).choose(policy=policy)
+
+
+def test_a_cleared_cell_is_filled_again_where_nothing_may_be_erased(tmp_path: Path) -> None:
+    world = choosing(tmp_path, Policy(blank_cell=BlankCell.NEVER_ERASE))
+    world.edit_row(A, value="", owner="")
+    assert world.run().code == 0
+    assert (world.row(A).cells["value"], world.row(A).cells["owner"]) == (100, "Ann")
+    assert world.crm.triggers == []
+    world.edit_row(A, value=0, owner="Bob")
+    world.run()
+    assert sorted(world.crm.triggers) == [(A, "owner"), (A, "value")], "0 was typed, and is an edit"
+    world.crm.put(A, owner=None)
+    world.run()
+    assert not world.row(A).cells["owner"], "cleared in HighLevel"
+    world.crm.put(A, owner="u1")
+    world.run()
+    kinds = [line.kind for line in world.store.history(deal=A)[0].changes]
+    assert (world.row(A).cells["owner"], kinds) == ("Ann", ["edit"]), "nobody cleared that cell"
+    world.agree(A, B)
+    rests(world)
+
+
+def test_a_cleared_cell_of_a_column_to_the_crm_erases_nothing_there(tmp_path: Path) -> None:
+    world = choosing(tmp_path, Policy(blank_cell=BlankCell.NEVER_ERASE), owner=Direction.TO_CRM)
+    world.edit_row(A, owner="")
+    world.run()
+    assert world.writes() == (0, 0, 0)
+    world.edit_row(A, owner="Bob")
+    world.run()
+    assert world.crm.triggers == [(A, "owner")]
+    rests(world)
+
+
+def test_what_was_typed_into_a_column_of_the_crm_is_written_over_if_told_to(tmp_path: Path) -> None:
+    world = choosing(tmp_path, Policy(one_way=OneWay.WRITE_BACK), value=Direction.TO_TABLE)
+    world.edit_row(A, source="typed", value="much")
+    assert world.run().code == 0
+    assert (world.row(A).cells["source"], world.row(A).cells["value"]) == ("web", 100)
+    assert not world.row(A).message
+    lines = [line for write in world.store.history(deal=A) for line in write.changes if line.field == "source"]
+    assert [(line.old, line.new) for line in lines if line.kind == "fill"] == [("typed", "web")], "it is in the history"
+    world.edit_row(A, source="")
+    world.run()
+    assert world.row(A).cells["source"] == "web"
+    world.agree(A, B)
+    rests(world)
 
 
 def test_a_won_deal_is_not_abandoned(tmp_path: Path) -> None:
@@ -638,6 +808,21 @@ def test_a_deal_edited_between_plan_and_deletion_is_not_deleted(tmp_path: Path) 
     assert world.crm.now(A) is not None
     world.run()
     assert world.row(A).cells["value"] == 77
+
+
+@pytest.mark.parametrize("key", ["", B])
+def test_a_row_given_to_another_deal_between_plan_and_deletion_stays(tmp_path: Path, key: str) -> None:
+    world = ruled(tmp_path, deal_deleted="delete_row")
+    row = world.table.row_of(A)
+    world.crm.drop(A)
+
+    def edit(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("table", "sweep", "after"):
+            world.table.put(row, key)
+
+    world.hooks.append(edit)
+    world.run()
+    assert row in world.table.rows
 
 
 def test_a_row_that_comes_back_saves_its_deal(tmp_path: Path) -> None:
@@ -791,8 +976,10 @@ def test_a_renamed_pair_goes_on_where_it_was(tmp_path: Path) -> None:
     assert world.run().notes == []
 
 
-def test_two_pairs_on_one_table_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("location", ["loc1", "loc2"])
+def test_two_pairs_on_one_table_are_refused(tmp_path: Path, location: str) -> None:
     world = World(tmp_path).filled(A)
+    world.crm.identity = location
     renamed(world, "acme", siblings=("test",))
     result = world.run()
     assert result.code == 2
@@ -905,5 +1092,26 @@ def test_an_approved_match_outlives_a_failed_write(tmp_path: Path) -> None:
     world.table.faults.down_on = frozenset({"write"})
     assert world.run().code == 1
     world.table.faults.down_on = frozenset()
+    assert world.run().code == 0
+    assert world.table.rows["mine"].key == A
+
+
+def test_an_approved_match_outlives_a_crash_before_it_is_linked(tmp_path: Path) -> None:
+    world = match(tmp_path)
+    world.run()
+    world.store.answer_held(held(world)[0], "approved")
+    swept = [False]
+
+    def kill(who: str, verb: str, phase: str, _what: object) -> None:
+        swept[0] = swept[0] or (who, verb, phase) == ("table", "sweep", "after")
+        if swept[0] and (who, verb, phase) == ("store", "commit", "after"):
+            raise Crash("killed after the first commit that follows the sweep")
+
+    world.hooks.append(kill)
+    with pytest.raises(Crash):
+        world.run()
+    assert A not in world.store.links()
+    world.hooks.clear()
+    world.restart()
     assert world.run().code == 0
     assert world.table.rows["mine"].key == A

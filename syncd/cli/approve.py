@@ -43,6 +43,10 @@ def approve(context: click.Context, plan: str | None, yes: bool, refuse: bool, a
     PLAN is the name that `syncd plan` and `syncd status` show, or its beginning. Without it, everything that waits is
     shown and asked for, one by one.
     """
+    from syncd.report import printable
+
+    if plan is not None and not plan.strip():
+        raise click.UsageError("PLAN is empty; give the name that `syncd status` shows, or leave it out.")
     settings = settings_of(context)
     waiting: list[tuple[PairSettings, HeldRecord]] = []
     for pair in chosen(context, settings):
@@ -57,6 +61,9 @@ def approve(context: click.Context, plan: str | None, yes: bool, refuse: bool, a
     wanted = [one for one in waiting if plan is None or one[1].digest.startswith(plan.casefold())]
     if plan is not None and not wanted:
         _not_waiting(context, plan, waiting)
+    if plan is not None and len(wanted) > 1:
+        names = ", ".join(record.digest for _, record in wanted)
+        raise click.UsageError(f"“{printable(plan)}” begins the names of several plans: {names}. Give more of one.")
     if not wanted and not options(context).quiet:
         say(["Nothing waits for approval."])
     context.exit(worst([_ask(settings, pair, record, yes=yes, refuse=refuse) for pair, record in wanted]))
@@ -133,6 +140,7 @@ def _ask(settings: Settings, pair: PairSettings, record: HeldRecord, *, yes: boo
 def resume(context: click.Context, deal: str) -> None:
     """Lets DEAL (an id or part of a name) go on after it was frozen or refused."""
     from syncd.cli.look import matching
+    from syncd.model import Link
     from syncd.report import printable
     from syncd.store import Store
     from syncd.values import clipped
@@ -143,8 +151,11 @@ def resume(context: click.Context, deal: str) -> None:
     for pair in chosen(context, settings):
         reading = reader(settings, pair.name)
         try:
-            links = {link.deal: link.title for link in matching(list(reading.links().values()), deal)}
-            waits = {known for known, _ in reading.frozen()} | {refused.deal for refused in reading.refused()}
+            known_links, refusals = reading.links(), reading.refused()
+            # A deal without a row, or a row without a deal, can be refused, too: it has no link yet.
+            loose = [Link(one.deal, "", title=one.title) for one in refusals if one.deal not in known_links]
+            links = {link.deal: link.title for link in matching([*known_links.values(), *loose], deal)}
+            waits = {known for known, _ in reading.frozen()} | {refused.deal for refused in refusals}
         finally:
             reading.close()
         found = [known for known in (links or {deal: deal}) if known in waits]

@@ -12,6 +12,7 @@ import click
 from syncd.cli.common import (
     NoMatch,
     chosen,
+    complain,
     not_blank,
     options,
     reader,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from syncd.judge import Ground, Verdict
     from syncd.model import Link, Record
     from syncd.reconcile import Pair
+    from syncd.settings import PairSettings, Settings
 
 
 @click.command()
@@ -35,32 +37,46 @@ if TYPE_CHECKING:
 @click.pass_context
 def plan(context: click.Context, as_json: bool) -> None:
     """What a full pass would write, per record: field, old -> new, direction, and why. Writes nothing."""
+    from syncd.config_files import ConfigError
+    from syncd.sides import Misconfigured, SideDown
+    from syncd.store import StoreFailed
+
+    settings = settings_of(context)
+    pairs, codes = chosen(context, settings), []
+    for one in pairs:
+        try:
+            codes.append(_plan_of(context, settings, one, as_json=as_json))
+        except (ConfigError, Misconfigured, SideDown, StoreFailed) as error:
+            if len(pairs) == 1:
+                raise
+            complain(f"{one.name}: {error}")  # one pair's error does not stop the others (CONTRACT)
+            codes.append(2 if isinstance(error, (ConfigError, Misconfigured)) else 1)
+    context.exit(worst(codes))
+
+
+def _plan_of(context: click.Context, settings: Settings, chosen_pair: PairSettings, *, as_json: bool) -> int:
+    """Prints the plan of one pair; returns its exit code."""
     from syncd.cli.progress import Progress
     from syncd.pairs import Connection
     from syncd.reconcile import about_rows, column_problems, look, open_pair
     from syncd.report import SHOWN_NEW_ROWS, plan_json, plan_lines
 
-    settings = settings_of(context)
     new_rows = SHOWN_NEW_ROWS if sys.stdout.isatty() and not options(context).verbose else None
-    codes = []
-    for chosen_pair in chosen(context, settings):
-        store = reader(settings, chosen_pair.name)
-        with (
-            Progress(options(context).quiet or as_json, chosen_pair.name) as progress,
-            Connection(settings, chosen_pair, threading.Event()) as connection,
-        ):
-            pair = connection.open(progress.show, store)
-            opened = open_pair(pair, keep=False)
-            seen = look(pair, opened, busy=frozenset(write.deal for write in store.open_writes()))
-        columns = column_problems(opened.gone, opened.computed)
-        ground, rows = seen.view.ground, about_rows(seen.view, seen.plan)
-        if as_json:
-            say_json(plan_json(pair.name, ground, seen.plan, seen.held, columns=columns))
-        else:
-            say(plan_lines(pair.name, ground, seen.plan, seen.held, rows=rows, new_rows=new_rows, columns=columns))
-        needed = seen.held or columns or any(finding.needs_person for finding in seen.plan.findings)
-        codes.append(3 if needed else 0)
-    context.exit(worst(codes))
+    store = reader(settings, chosen_pair.name)
+    with (
+        Progress(options(context).quiet or as_json, chosen_pair.name) as progress,
+        Connection(settings, chosen_pair, threading.Event()) as connection,
+    ):
+        pair = connection.open(progress.show, store)
+        opened = open_pair(pair, keep=False)
+        seen = look(pair, opened, busy=frozenset(write.deal for write in store.open_writes()))
+    columns = column_problems(opened.gone, opened.computed)
+    ground, rows = seen.view.ground, about_rows(seen.view, seen.plan)
+    if as_json:
+        say_json(plan_json(pair.name, ground, seen.plan, seen.held, columns=columns))
+    else:
+        say(plan_lines(pair.name, ground, seen.plan, seen.held, rows=rows, new_rows=new_rows, columns=columns))
+    return 3 if seen.held or columns or any(finding.needs_person for finding in seen.plan.findings) else 0
 
 
 @click.command()

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from syncd.guards import GuardKind, HeldSet, Member, made_set
+from syncd.model import Side
 from syncd.sandbox.world import TABLE
+from syncd.store import RefusedWrite, Store
 from tests.end_to_end.desk import Desk
 
 
@@ -51,6 +54,8 @@ def test_a_pasted_column_waits_for_a_person(desk: Desk) -> None:
     assert (refused.code, "25 of 30 records" in refused.out) == (3, True)
     assert "open -> lost" in refused.out
     assert desk.run("approve", typed="").code == 3, "nobody answers: nothing is approved"
+    blank = desk.run("approve", "", "--yes")
+    assert (blank.code, "PLAN is empty" in blank.err) == (2, True)
     assert desk.reconcile(expect=3)["held"] == 25
 
     assert desk.run("approve", name[:6], typed="y\n").code == 0
@@ -79,6 +84,25 @@ def test_a_plan_that_has_changed_is_shown_again(desk: Desk) -> None:
     assert desk.fired() == []
     assert desk.run("approve", "--yes").code == 0
     assert desk.reconcile()["updated"]["crm"] == 26
+
+
+def test_the_beginning_of_several_names_approves_none_of_them(tmp_path: Path) -> None:
+    first: dict[str, HeldSet] = {}
+    for number in range(17):  # of 17 names two begin alike
+        one = made_set(GuardKind.CHANGES, Side.CRM, "value", [Member(f"deal{number}", "1", "2")])
+        if (other := first.setdefault(one.digest[0], one)) != one:
+            break
+    with Desk(tmp_path) as desk:
+        desk.write_config()
+        store = Store(tmp_path / "state", "default")
+        store.keep_held([one, other], [], 0.0)
+        store.close()
+        ran = desk.run("approve", one.digest[0], "--yes")
+        assert ran.code == 2
+        assert one.digest in ran.err
+        assert other.digest in ran.err
+        assert len(desk.run("approve", "--json").json["held"]) == 2
+        assert desk.run("approve", one.digest, "--yes").code == 0
 
 
 def test_an_emptied_table_is_not_filled_and_not_looked_up(desk: Desk) -> None:
@@ -120,6 +144,22 @@ def test_a_frozen_deal_is_resumed_by_a_person(desk: Desk) -> None:
     again = desk.run("resume", deal)
     assert (again.code, "frozen or refused" in again.out) == (0, True)
     assert desk.run("resume", "nobody").code == 2
+
+
+def test_a_row_whose_deal_was_refused_is_resumed_by_its_name(tmp_path: Path) -> None:
+    with Desk(tmp_path) as desk:
+        desk.write_config()
+        store = Store(tmp_path / "state", "default")
+        for row, side in (("recRow", Side.CRM), ("dealWithoutRow", Side.TABLE)):
+            store.put_refused(RefusedWrite(row, side, "No.", "", f"Roof of {row}", 1, 0.0, 9e9))
+        ran = desk.run("resume", "roof")
+        assert (ran.code, "recRow" in ran.err, "dealWithoutRow" in ran.err) == (2, True, True), "which of them?"
+        ran = desk.run("resume", "roof of recrow")
+        assert (ran.code, "Roof of recRow" in ran.out) == (0, True)
+        assert [one.deal for one in store.refused()] == ["dealWithoutRow"]
+        assert desk.run("resume", "dealWithoutRow").code == 0
+        assert store.refused() == []
+        store.close()
 
 
 def test_a_table_made_anew_under_the_same_name_waits(tmp_path: Path) -> None:

@@ -236,6 +236,9 @@ def test_failing_pair_does_not_stop_the_other(tmp_path: Path) -> None:
         assert [(one["pair"], "error" in one) for one in told] == [("one", True), ("two", False)]
         assert [one["created"]["table"] for one in told] == [0, 5]
         assert second.sandbox.differences() == []
+        planned = first.run("plan")
+        assert (planned.code, "two:" in planned.out.split()) == (1, True)
+        assert planned.err.startswith("one: HighLevel")
 
         deal = ids(second)[0]
         with running(first, **EVERY) as process:
