@@ -18,9 +18,11 @@ from syncd.newcomers import NewDeal
 from syncd.plan import (
     ITS_MAKING,
     Deletion,
+    Finding,
     How,
     NewRow,
     Plan,
+    Trouble,
     Update,
     View,
     fingerprint,
@@ -1820,3 +1822,23 @@ def test_a_row_is_half_typed_while_any_of_its_cells_is() -> None:
         "ask row1 name -5",
         "ask row1 email -5",
     ]
+
+
+# --- what is told ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("deal", "row", "title", "told_so"),
+    [
+        ("deal1", "row1", "Roof", "“Roof”: It waits."),
+        ("deal1", "row1", "", "“row1”: It waits."),
+        ("deal1", "", "", "“deal1”: It waits."),
+        ("", "row1", "", "“row1”: It waits."),
+        ("", "", "", "It waits."),
+        ("deal1", "row1", "x" * 61, f"“{'x' * 59}…”: It waits."),
+    ],
+)
+def test_a_finding_is_told_by_the_name_that_people_know(deal: str, row: str, title: str, told_so: str) -> None:
+    finding = Finding(Trouble.HELD, deal, row, title, "It waits.", True)
+    assert finding.told() == told_so
+    assert finding.record == (deal or row)

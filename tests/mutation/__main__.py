@@ -27,7 +27,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = ROOT / "mutants"
 OUTCOMES: Final = MUTANTS / "outcomes.json"
 ANY_ONE: Final = "syncd.decide.x_order__mutmut_1"  # mutmut makes all of them before it tries this one
-QUIET: Final = ("-p", "tests.mutation.forks", "-p", "no:logging", "--assert=plain", "--tb=no",
+QUIET: Final = ("-p", "tests.mutation.forks", "--assert=plain", "--tb=no",
                 "-o", "tmp_path_retention_policy=none")  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import re
 import signal
 from collections import defaultdict
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from time import process_time
 from typing import Final
@@ -52,6 +53,9 @@ class Forks:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """In place of pytest's loop over the tests."""
         items = {item.nodeid: item for item in session.items}
+        failed = self._run("none", [one for name, one in items.items() if self._took(name) < SLOWEST_SECONDS], inf)[1]
+        if failed:
+            raise pytest.UsageError(f"{failed} fails without any mutant, so it says nothing about them.")
         with self.results.open("w", encoding="utf-8", buffering=1) as file:
             for mutant in self.mutants:
                 outcome, killer = self._tried(mutant, items)
@@ -67,15 +71,7 @@ class Forks:
         # Those that killed a mutant of that function, then those that were written for such mutants, then the fastest.
         found = {name: at for at, name in enumerate(killers)}
         names.sort(key=lambda name: (found.get(name, len(found)), not SHARP.search(name), self._took(name)))
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(reading)
-            self._child(mutant, [items[name] for name in names], writing)
-        os.close(writing)
-        with os.fdopen(reading, "rb") as pipe:
-            killer = pipe.read().decode()
-        _, status = os.waitpid(child, 0)
+        status, killer = self._run(mutant, [items[name] for name in names], PATIENCE)
         if os.WIFSIGNALED(status):
             return TIMEOUT if os.WTERMSIG(status) == signal.SIGVTALRM else KILLED, ""
         if not killer:
@@ -84,6 +80,18 @@ class Forks:
             killers.remove(killer)
         killers.insert(0, killer)
         return KILLED, killer
+
+    def _run(self, mutant: str, items: Sequence[pytest.Item], patience: float) -> tuple[int, str]:
+        """Runs tests in a child; how it ended, and the first test that failed."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            self._child(mutant, items, writing, patience)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            failed = pipe.read().decode()
+        return os.waitpid(child, 0)[1], failed
 
     def _tests(self, function: str, items: dict[str, pytest.Item]) -> list[str]:
         """Tests that reach a function, and those that are too new to know."""
@@ -94,10 +102,12 @@ class Forks:
     def _took(self, name: str) -> float:
         return self.seconds.get(name, 0.0)
 
-    def _child(self, mutant: str, items: Sequence[pytest.Item], writing: int) -> None:
+    def _child(self, mutant: str, items: Sequence[pytest.Item], writing: int, patience: float) -> None:
         status = 1
         try:
-            signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)  # its signal ends a process that does not ask for it
+            signal.setitimer(
+                signal.ITIMER_VIRTUAL, CPU_SECONDS if patience < inf else 0.0
+            )  # its signal ends a process that does not ask for it
             os.environ[MUTANT] = mutant
             begun = process_time()
             for item, following in zip(items, (*items[1:], None), strict=True):
@@ -105,7 +115,7 @@ class Forks:
                 if self.failed:
                     os.write(writing, self.failed.encode())
                     break
-                if process_time() - begun > PATIENCE:
+                if process_time() - begun > patience:
                     status = 0
                     break
             else:
