@@ -543,7 +543,7 @@ def refuse(
         work.closed.add(side)
     else:
         work.suspended[side] |= named
-    if refused.sentence not in work.tally.suspended:
+    if _alike(refused.sentence) not in map(_alike, work.tally.suspended):
         work.tally.suspended.append(refused.sentence)
 
 
@@ -769,7 +769,7 @@ def _settle_update(work: Work, write: Write, found: ReadResult) -> bool:
         change = Change(index, write.side, None, line.new, ChangeKind(line.kind), line.why, None, None)
         pairs.append((change, (raw, line.source_raw) if write.side is Side.CRM else (line.source_raw, raw)))
     link = with_agreed(work, link, pairs, {line.field: line.shown_new for line in write.changes})
-    edited = _others_changed(work, write, found)  # then the stamp is a person's
+    edited = _others_changed(work, write, found) or "taken" in states.values()  # then the stamp is a person's
     if write.side is Side.CRM and "done" in states.values() and not edited:
         link = own_write(link, found, [change.index for change, _ in pairs], work.clock())
     state = "taken" if "taken" in states.values() else ("done" if pairs or not states else "not_done")

@@ -519,7 +519,7 @@ class _Planner:
             judge(view.ground, index, agreed.get(name), None if stale else deal, row, past)
             for index, name in enumerate(self.names)
         ]
-        known = link.deal in view.links  # a new link makes up for none that could not be looked at
+        known = link.deal in view.links and not back  # another link makes up for none that could not be looked at
         self.judged += known and not stale and not deal.lacks and not row.lacks
         self.follow(link, verdicts, agreed, None if stale else deal, row)
 

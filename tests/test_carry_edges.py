@@ -1,8 +1,8 @@
 """Passes in awkward situations, with everything that they send, store and remember (found by mutants, tests/mutation).
 
-Each story begins with two agreed links. What diary/passes.txt says of it is all that one pass (or as many as it runs) does: reads
-by id, intents with what they keep, what is sent, how each write ended, which links, refusals and messages differ from
-before, and the tally. Times are in seconds since the story began.
+Each story begins with two agreed links. What diary/passes.txt says of it is all that one pass does (or as many as it
+runs): reads by id, intents with what they keep, what is sent, how each write ended, which links, refusals and messages
+differ from before, and the tally. Times are in seconds since the story began.
 """
 
 from __future__ import annotations

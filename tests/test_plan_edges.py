@@ -1,7 +1,7 @@
 """Plans in awkward situations, exactly: every write, sentence, finding and question (found by mutants, tests/mutation).
 
-Each case is two agreed links (dealA1, dealB2) to which something happens. diary/plans.txt has the whole plan of each, but
-for what is empty.
+Each case is two agreed links (dealA1, dealB2) to which something happens. diary/plans.txt has the whole plan of each,
+but for what is empty.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from syncd.model import Side
-from syncd.sides import Column, Pipeline, Stage, User, Vocabulary
-from tests.memory import COLUMNS, FIELD_NAMES, SALES, SERVICE, VOCABULARY, Crash, World, field_of
+from syncd.sides import Column, Pipeline, Refused, Stage, User, Vocabulary
+from tests.memory import COLUMNS, FIELD_NAMES, NO_LIMITS, SALES, SERVICE, VOCABULARY, Crash, World, field_of
 
 A, B = "dealAAA1", "dealBBB2"
 SWAPPED = replace(SALES, stages=(Stage("s1", "Qualified"), Stage("s2", "New"), *SALES.stages[2:]))
@@ -274,3 +274,44 @@ def key_comes(world: World) -> Callable[[str, str, str, object], None]:
             world.table.put("mine", B)
 
     return hook
+
+
+@pytest.mark.parametrize("also", [{}, {"value": 5}])
+def test_a_lost_write_of_two_fields_makes_nobodys_later_edit_ours(tmp_path: Path, also: dict[str, int]) -> None:
+    """One of them arrived, the other was edited since by a person: the newer stamp is theirs, and wins."""
+    world = World(tmp_path).filled(A, B).choose(limits=NO_LIMITS)
+    world.edit_row(A, status="won", **also)
+    world.crm.faults.lost = ["after"]
+
+    def edited(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("crm", "write", "after"):
+            world.hooks.remove(edited)
+            world.clock.advance(2)
+            world.edit_row(A, status="abandoned")
+            world.clock.advance(30)
+            world.crm.put(A, status="lost")
+
+    world.hooks.append(edited)
+    for _ in range(3):
+        world.run()
+    held = world.crm.now(A)
+    assert held is not None
+    assert (held["status"], world.row(A).cells["status"]) == ("lost", "lost")
+
+
+def test_a_deal_that_comes_back_does_not_hide_that_another_row_waits_for_its_new_name(tmp_path: Path) -> None:
+    world = World(tmp_path).filled(A, B).choose(limits=NO_LIMITS)
+    world.crm.put(B, stage=["p3", "a1"])
+    world.run()
+    names_are(world, RENAMED)
+    row = world.table.row_of(A)
+    world.table.faults.refuse = lambda _verb, id, changes: (
+        Refused("Locked.") if id == row and "stage" in changes else None
+    )
+    world.run(10)
+    world.crm.put(B, stage=["p1", "s2"])
+    world.run(10)
+    world.table.faults.refuse = lambda _verb, _id, _changes: None
+    for _ in range(3):
+        world.run(3600)
+    assert world.row(A).cells["stage"] == "Begun"
