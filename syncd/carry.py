@@ -590,6 +590,8 @@ def row_link(
             continue
         if index in values:
             raw = raw if shown is not None else returned_raw(codec, Side.TABLE, value, raw)
+            if name in NEVER_BLANK and codec.has_gap(record.raw[index]):
+                raw = GAP  # somebody has cleared one of its two cells meanwhile: it is filled next
         elif not codec.is_blank(raw):
             continue  # nothing was written here, so nothing was agreed on
         else:

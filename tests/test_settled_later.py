@@ -315,3 +315,13 @@ def test_a_deal_that_comes_back_does_not_hide_that_another_row_waits_for_its_new
     for _ in range(3):
         world.run(3600)
     assert world.row(A).cells["stage"] == "Begun"
+
+
+def test_a_pipeline_that_was_cleared_before_its_row_was_found_is_filled_again(world: World) -> None:
+    """SPEC §5: a blank stage is, and Pipeline is a part of it. The Stage cell alone means what was written."""
+    world.deal(B)
+    killed_after(world, "table", "create")
+    world.table.put(world.table.row_of(B), None, pipeline=None)
+    rests(world)
+    assert world.row(B).cells["pipeline"] == "Sales"
+    world.agree(A, B)
