@@ -364,7 +364,7 @@ def no_upsert() -> list[Patch]:
 
 def found_rows_are_ours() -> list[Patch]:
     """A row that is found by its key after a lost answer is taken as written, whatever stands in it."""
-    return [(carry, "_holds", lambda *_: True)]
+    return [(carry, "_held_as_written", lambda _work, _write, written, _row: set(written))]
 
 
 # --- §3.4: stale reads -----------------------------------------------------------------------------------------------
