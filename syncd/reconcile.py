@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -517,7 +518,7 @@ def look_at_changes(pair: Pair, opened: Opened, memory: Memory, busy: frozenset[
     memory.note_late({deal.id: deal for deal in deals}, changes.links, pair.crm.clock_offset, now)
     if label_text(opened.vocabulary, opened.schema) != store.fact("labels"):
         changes.doubts.add("names have changed")
-    if memory.opened_at != now and options_moved(pair, opened, changes.links, changes.rows):
+    if memory.opened_at < now and options_moved(pair, opened, changes.links, changes.rows):
         return None
     _look_up(pair, changes, busy)
     if memory.needs_full(changes.doubts, now):
@@ -668,7 +669,7 @@ def run_pass(pair: Pair) -> PassResult:
     except Stopped:
         result.stopped = True
     if pair.memory is not None and (result.error or result.stopped):
-        pair.memory.opened = None  # it may have been the columns' or the names' fault: they are read anew
+        pair.memory.opened_at = -math.inf  # it may have been the columns' or the names' fault: they are read anew
     result.seconds = time.monotonic() - began
     result.calls = {Side.CRM: pair.crm.calls - calls[0], Side.TABLE: pair.table.calls - calls[1]}
     try:
@@ -691,7 +692,9 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
         if pair.memory is not None:
             pair.memory.full_at = None
     began, memory = pair.clock(), pair.memory
+    before: Opened | None = memory.opened if memory is not None else None
     opened = _still_open(pair, began) or open_pair(pair, keep=True)
+    moved = before is None or dict(before.schema.columns) != dict(opened.schema.columns)
     if opened.held:
         result.held, result.findings = opened.held, held_findings(opened.held)
         with pair.store.tx():
@@ -719,7 +722,7 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
         generation.advance(pair.store)
     busy = frozenset(write.deal for write in settle(work))
     settle_new_deals(work, pair.read_lag_seconds)
-    seen = _look(pair, opened, began, busy)
+    seen = _look(pair, opened, began, busy, moved=moved)
     opened = memory.opened if memory is not None else opened
     work.ground = seen.view.ground
     result.computed_columns, result.gone_columns = opened.computed, seen.gone_columns
@@ -752,8 +755,11 @@ def _still_open(pair: Pair, now: float) -> Opened | None:
     memory = pair.memory
     if memory is None or memory.opened is None or not 0 <= now - memory.opened_at < OPENED_SECONDS:
         return None
-    quick = memory.may_look_at_changes(now) and memory.answers == _answers(pair)
-    return cast("Opened", memory.opened) if quick else None
+    return cast("Opened", memory.opened) if _may_look_at_changes(pair, memory, now) else None
+
+
+def _may_look_at_changes(pair: Pair, memory: Memory, now: float) -> bool:
+    return memory.may_look_at_changes(now) and memory.answers == _answers(pair)
 
 
 def _answers(pair: Pair) -> frozenset[str]:
@@ -762,15 +768,16 @@ def _answers(pair: Pair) -> frozenset[str]:
     return frozenset(answers | {f"frozen {deal} {name}" for deal, name in pair.store.frozen()})
 
 
-def _look(pair: Pair, opened: Opened, now: float, busy: frozenset[str]) -> Look:
-    """An incremental look where one is enough, else a full one."""
+def _look(pair: Pair, opened: Opened, now: float, busy: frozenset[str], *, moved: bool) -> Look:
+    """An incremental look where one is enough, else a full one; `moved` is whether columns are not as they were."""
     memory = pair.memory
-    if memory is None or memory.opened_at == now:
+    if memory is None or moved or not _may_look_at_changes(pair, memory, now):
         return look(pair, opened, busy=busy)
     seen = _cheap_look(pair, opened, busy) if memory.sweeps_are_cheap else look_at_changes(pair, opened, memory, busy)
     if seen is not None:
         return seen
-    memory.opened, memory.opened_at = open_pair(pair, keep=True), now
+    if memory.opened_at != now:
+        memory.opened, memory.opened_at = open_pair(pair, keep=True), now
     return look(pair, memory.opened, busy=busy)
 
 
