@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import syncd.incremental
 import tests.memory
 from syncd.incremental import CRM_OVERLAP_SECONDS, FIRST_PATIENCE_SECONDS, FULL_EVERY_SECONDS, OPENED_SECONDS, Memory
 from syncd.model import Record, Side
@@ -179,7 +180,10 @@ def test_a_refused_record_is_tried_again_when_its_pause_is_over(world: World) ->
     world.crm.faults.refuse = lambda _verb, id, _changes: Refused("Locked.") if id == A else None
     world.edit_row(A, value=9)
     passed(world, full=False)
-    assert passed(world, full=False, seconds=10.0).code == 3
+    for _ in range(2):
+        world.crm.put(B, value=world.clock.now)
+        assert passed(world, full=False, seconds=10.0).code == 3
+        assert [one.deal for one in world.store.refused()] == [A]
     world.crm.faults.refuse = lambda _verb, _id, _changes: None
     passed(world, full=False, seconds=200.0)
     assert world.crm.now(A)["value"] == 9  # type: ignore[index]
@@ -257,6 +261,51 @@ def test_a_key_that_is_not_where_it_was_asks_for_everything(world: World, how: s
         link = world.store.link(A)
         assert link is not None
         assert link.row == "other"
+
+
+def test_a_row_that_carries_a_new_deals_id_unseen_is_not_written_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.table, "changed", lambda _since: [])
+    world.deal("dealNew")
+    world.clock.advance(20)
+    world.table.put("other", "dealNew", name="Typed later")
+    passed(world, full=True)
+    held = world.crm.now("dealNew")
+    assert held is not None
+    assert (held["name"], world.table.creates()) == ("Typed later", [])
+
+
+def test_a_row_is_not_made_again_while_another_one_may_have_its_key(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.table.put("copy", A, name="Copy")
+    world.table.drop(next(row for row, held in world.table.rows.items() if held.key == A and row != "copy"))
+    monkeypatch.setattr(world.table, "changed", lambda _since: [])
+    world.crm.put(A, value=7)
+    passed(world, full=False)  # the row could not be read before the write
+    passed(world, full=True)
+    assert world.table.creates() == []
+    assert world.row(A).cells["value"] == 7
+
+
+def test_refused_reads_are_counted_on_while_there_are_too_many_to_look_at(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(syncd.incremental, "CHECKED_AT_MOST", 1)
+    rows = {world.table.row_of(deal) for deal in (A, B)}
+    world.table.faults.unread = rows
+    world.table.rows = {row: held for row, held in world.table.rows.items() if row not in rows}
+    world.restart()
+    passed(world, full=True)
+    counted = world.store.fact("unread")
+    assert set(counted) == rows
+    world.crm.put(C, value=7)
+    passed(world, full=True)  # that many wait is a new doubt; from now on it is an old one
+    before = world.store.fact("unread")
+    world.crm.put(C, value=8)
+    passed(world, full=False)
+    assert world.store.fact("unread") == before
 
 
 def test_a_doubt_that_stays_waits_longer_and_longer(world: World) -> None:
