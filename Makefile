@@ -13,7 +13,7 @@ SEEDS ?= 20000
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak ablation mutation evidence format completions wheel pins clean
+.PHONY: help demo test lint bench soak ablation evidence mutation format completions wheel pins clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
