@@ -74,8 +74,9 @@ class Meter:
         """Whether what is left does not hold one more pass of `calls`."""
         return self.left < max(calls, 1)
 
-    def shortest(self, now: float, calls: float) -> float:
-        """The shortest interval in seconds that this budget allows, at `calls` a pass; 0 where it allows any.
+    def shortest(self, now: float, calls: float, aside: float = 0.0) -> float:
+        """The shortest interval in seconds that this budget allows, at `calls` a pass; 0 where it allows any. `aside`
+        are the calls that full passes will take beside.
 
         Where it is used up, that is the rest of the period, so that the next pass comes in the next one. Where it was
         the server that said so, a pass an hour still asks: when HighLevel's day begins is not known.
@@ -87,7 +88,7 @@ class Meter:
             return min(rest, LONGEST_SECONDS) if self.told and self.span is Span.DAY else rest
         if self.used < self.limit * self.span.far_share:
             return 0.0
-        even = calls * rest / self.left
+        even = calls * rest / max(self.left - aside, 1.0)
         return min(even, LONGEST_SECONDS) if self.span is Span.DAY else even
 
     def projected(self, now: float, calls: float, interval: float) -> int | None:
@@ -105,19 +106,45 @@ class Meter:
         return at if at < self.span.end(now) - interval else None
 
 
-def interval(wanted: float, meters: Sequence[Meter], now: float, calls_per_pass: Mapping[str, float]) -> float:
+NOTHING: Final[Mapping[str, float]] = {}
+
+
+def interval(
+    wanted: float, meters: Sequence[Meter], now: float, calls_per_pass: Mapping[str, float],
+    aside: Mapping[str, float] = NOTHING,
+) -> float:  # fmt: skip
     """Seconds from the beginning of one pass to that of the next: `wanted`, or more where a budget would not last.
 
-    `calls_per_pass` is by scope what a pass of every pair costs that shares it, since all of them wait as long.
+    `calls_per_pass` is by scope what a pass of every pair costs that shares it, since all of them wait as long; `aside`
+    what their full passes take beside until the period ends.
     """
-    return max([wanted, *(meter.shortest(now, calls_per_pass.get(meter.scope, 0)) for meter in meters)])
+    return max([wanted, *(_ask(meter, now, calls_per_pass, aside) for meter in meters)])
 
 
-def slowed_by(wanted: float, meters: Sequence[Meter], now: float, calls_per_pass: Mapping[str, float]) -> Meter | None:
+def _ask(meter: Meter, now: float, calls_per_pass: Mapping[str, float], aside: Mapping[str, float]) -> float:
+    return meter.shortest(now, calls_per_pass.get(meter.scope, 0), aside.get(meter.scope, 0.0))
+
+
+def slowed_by(
+    wanted: float, meters: Sequence[Meter], now: float, calls_per_pass: Mapping[str, float],
+    aside: Mapping[str, float] = NOTHING,
+) -> Meter | None:  # fmt: skip
     """The meter that asks for the longest interval; None where none asks for more than `wanted`."""
-    asks = [(meter.shortest(now, calls_per_pass.get(meter.scope, 0)), meter) for meter in meters]
+    asks = [(_ask(meter, now, calls_per_pass, aside), meter) for meter in meters]
     longest, meter = max(asks, key=lambda ask: ask[0], default=(0.0, None))
     return meter if longest > wanted else None
+
+
+def full_every(wanted: float, meters: Sequence[Meter], now: float, extra: Mapping[str, float]) -> float:
+    """Seconds between two full passes: `wanted`, or more, so that these take at most half of what is left. `extra` is
+    by scope what a full pass of every pair costs more than another one."""
+    longest = wanted
+    for meter in meters:
+        calls, rest = extra.get(meter.scope, 0.0), meter.span.end(now) - now
+        if meter.limit is None or not calls or meter.used < meter.limit * meter.span.far_share:
+            continue
+        longest = max(longest, min(rest, 2 * calls * rest / meter.left) if meter.left > 0 else rest)
+    return longest
 
 
 def usual(calls: Sequence[int]) -> int:

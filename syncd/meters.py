@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from syncd.budget import DAILY_CALLS, MONTHLY_CALLS, Meter, Span, interval, slowed_by, usual
+from syncd.budget import DAILY_CALLS, MONTHLY_CALLS, Meter, Span, full_every, interval, slowed_by, usual
 from syncd.model import Side
 from syncd.settings import PairSettings, Settings
 from syncd.store import FILE_NAME, Store, StoreFailed
@@ -104,6 +104,7 @@ class Standing:
     wanted: float
     seconds: float
     slowed_by: Meter | None
+    full_every: float
 
     @property
     def spent(self) -> bool:
@@ -114,11 +115,14 @@ class Standing:
 def standing(store: Store, pairs: Sequence[PairSettings], pair: PairSettings, wanted: float, now: float) -> Standing:
     """The budgets of `pair`, which shares them with those of `pairs` that have its location or base. Raises
     `StoreFailed`."""
-    meters, calls, shared = {}, {}, {}
+    meters: dict[Side, Meter] = {}
+    calls, shared, extra = {}, {}, {}
     for side, span in SPANS.items():
         scope = scope_of(pair, side)
         sharing = [one for one in pairs if scope_of(one, side) == scope]
         calls[scope] = sum(usual([cost.get(side.value, 0) for cost in store.pass_calls(one.name)]) for one in sharing)
+        fulls = sum(max(store.full_calls(one.name).get(side.value, 0), 0) for one in sharing)
+        extra[scope] = max(fulls - calls[scope], 0)
         shared[scope] = len(sharing)
         count = store.calls(scope, span.key(now))
         if count.limit is not None and count.left is not None:
@@ -126,8 +130,11 @@ def standing(store: Store, pairs: Sequence[PairSettings], pair: PairSettings, wa
         else:
             meters[side] = Meter(scope, span, count.used, DAILY_CALLS if side is Side.CRM else monthly_limit(sharing))
     every = list(meters.values())
-    seconds = interval(wanted, every, now, calls)
-    return Standing(meters, calls, shared, now, wanted, seconds, slowed_by(wanted, every, now, calls))
+    full = full_every(pair.full_every, every, now, extra)
+    aside = {one.scope: extra[one.scope] * (one.span.end(now) - now) / full for one in every}
+    seconds = interval(wanted, every, now, calls, aside)
+    slow = slowed_by(wanted, every, now, calls, aside)
+    return Standing(meters, calls, shared, now, wanted, seconds, slow, full)
 
 
 def recall(

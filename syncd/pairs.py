@@ -12,7 +12,7 @@ from syncd.config_files import ConfigError
 from syncd.crm.highlevel import connect, daily_budget
 from syncd.crm.side import HighLevelSide
 from syncd.incremental import Memory
-from syncd.meters import Ledger, recall
+from syncd.meters import Ledger, recall, standing
 from syncd.model import Side
 from syncd.reconcile import Pair, PassResult, run_pass
 from syncd.settings import PairSettings, Settings
@@ -109,6 +109,8 @@ class Connection:
             pair = self.open(progress, store)
             if patient:
                 pair.quiet_seconds, pair.memory = self.pair.quiet, self._memory
+                wanted, now = self.settings.interval_of(self.pair), time.time()
+                self._memory.full_every = standing(store, self.settings.pair, self.pair, wanted, now).full_every
             return run_pass(pair)
         except (ConfigError, Misconfigured) as error:
             return PassResult(self.pair.name, error=str(error), misconfigured=True)

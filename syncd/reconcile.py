@@ -188,6 +188,7 @@ class PassResult:
         """What the store keeps of a pass, for `status`."""
         return {
             **self.as_json(),
+            "full": self.full,
             "links": self.links,
             "rows_without_id": self.rows_without_id,
             "matches": self.matches,

@@ -695,6 +695,19 @@ class Store:
         )
         return [json.loads(row[0]).get("calls", {}) for row in rows]
 
+    def full_calls(self, pair: str) -> Mapping[str, int]:
+        """What the newest full pass of any pair cost, but for the one that filled the table; empty before there was
+        another one."""
+        rows = self._rows(
+            "SELECT report FROM passes WHERE pair = ? AND ended IS NOT NULL AND error = '' AND "
+            "id > (SELECT min(id) FROM passes WHERE pair = ?) AND json_extract(report, '$.full') = 1 "
+            "ORDER BY id DESC LIMIT 1",
+            pair,
+            pair,
+        )
+        found: Mapping[str, int] = json.loads(rows[0][0]).get("calls", {}) if rows else {}
+        return found
+
     def calls_since(self, pair: str, instant: float) -> list[tuple[float, Mapping[str, int]]]:
         """When the newest passes of any pair ended, if after `instant`, and what they cost."""
         newest = "SELECT ended, report FROM passes WHERE pair = ? ORDER BY id DESC LIMIT 20"

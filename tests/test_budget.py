@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from syncd.budget import LONGEST_SECONDS, Meter, Span, interval, slowed_by, usual
+from syncd.budget import LONGEST_SECONDS, Meter, Span, full_every, interval, slowed_by, usual
 
 DAY_SECONDS = 86_400.0
 
@@ -246,3 +246,23 @@ def test_a_server_whose_day_begins_at_another_hour_is_asked_again_within_an_hour
         assert len(late) >= 3
         assert max(late[1:]) <= LONGEST_SECONDS
         assert refused <= 3 * 24
+
+
+@pytest.mark.parametrize("limit", [1_000, 100_000])
+def test_a_month_lasts_with_full_passes_in_it(limit: int) -> None:
+    """201 calls a full pass, each six hours wanted, and one call each minute."""
+    now, used, last_full, fulls = JUNE, 0, -1e9, 0
+    end = Span.MONTH.end(JUNE)
+    while now < end:
+        meter = Meter("s", Span.MONTH, used, limit)
+        every = full_every(6 * 3_600.0, [meter], now, {"s": 200.0})
+        aside = {"s": 200.0 * (end - now) / every}
+        if now - last_full >= every and meter.left >= 201:
+            used, last_full, fulls = used + 201, now, fulls + 1
+        elif meter.left >= 1:
+            used += 1
+        now += max(60.0, interval(60.0, [Meter("s", Span.MONTH, used, limit)], now, {"s": 1.0}, aside))
+    assert used <= limit
+    assert used >= 0.85 * limit or limit > 60_000
+    assert fulls >= 2
+    assert fulls > 110 or limit == 1_000

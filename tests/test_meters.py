@@ -394,12 +394,16 @@ def test_highlevels_limit_has_sentences_too(tmp_path: Path) -> None:
 
 def test_a_new_process_knows_what_the_last_one_sent(tmp_path: Path) -> None:
     """Through `Connection`, which every command uses; another pair on the same base counts, one elsewhere does not."""
-    settings = settings_of(tmp_path, "acme loc1 app1", "beta loc2 app1", "gamma loc3 app3")
+    settings_of(tmp_path, "acme loc1 app1", "beta loc2 app1", "gamma loc3 app3")
+    settings = load_settings(tmp_path / "syncd.toml", {"A_TOKEN": "pit-12345678"})
+    with (
+        closing(opened(settings, "gamma")) as store,
+        Connection(settings, settings.pair[2], threading.Event()) as connection,
+    ):
+        connection.open(lambda *_: None, store)  # what is slow about the first one is done
     for name, crm, table in (("beta", 90, 5), ("gamma", 90, 5)):
         with closing(opened(settings, name)) as store:
             store.end_pass(store.begin_pass(time.time()), time.time(), {"calls": {"crm": crm, "table": table}}, "down")
-    environ = {"A_TOKEN": "pit-12345678"}
-    settings = load_settings(tmp_path / "syncd.toml", environ)
     with (
         closing(opened(settings)) as store,
         Connection(settings, settings.pair[0], threading.Event()) as connection,
@@ -409,6 +413,23 @@ def test_a_new_process_knows_what_the_last_one_sent(tmp_path: Path) -> None:
         assert isinstance(pair.table, AirtableSide)
         assert pair.table.http.bucket.reserve() > 0
         assert pair.crm.client.http.bucket.reserve() == 0
+
+
+def test_full_passes_are_set_aside_and_come_less_often_where_a_month_would_not_last(tmp_path: Path) -> None:
+    """One call an incremental pass, 201 a full one, of 1,000 a month: full passes take at most half of what is left."""
+    settings, pair = one_pair(tmp_path, "free")
+    with closing(opened(settings)) as store:
+        for number, (table, full) in enumerate(((700, True), (201, True), (1, False), (1, False), (1, False))):
+            at = NOON + 60 * number
+            report = {"calls": {"crm": 1, "table": table}, "full": full}
+            store.end_pass(store.begin_pass(at), at + 1, report, "")
+        assert store.full_calls("acme") == {"crm": 1, "table": 201}, "the pass that filled the table says nothing"
+        found = standing(store, [pair], pair, 60.0, NOON)
+        rest = Span.MONTH.end(NOON) - NOON
+        assert found.full_every == pytest.approx(200 / 475 * rest)
+        assert found.seconds == pytest.approx(rest / 475)
+        store.end_pass(store.begin_pass(NOON + 400), NOON + 401, {"calls": {"crm": 1, "table": 1}, "full": True}, "")
+        assert standing(store, [pair], pair, 60.0, NOON).full_every == pair.full_every, "a sweep of one call is none"
 
 
 # --- when the next pass may begin ------------------------------------------------------------------------------------
