@@ -353,3 +353,34 @@ def test_a_daemon_that_has_synced_waits_for_the_mend(rig: Desk) -> None:
     assert err.count("“Otherwise”") == 1
     assert "completed again" in err
     at_rest(rig)
+
+
+def test_a_larger_pair_is_asked_for_what_changed(tmp_path: Path) -> None:
+    """Once everything was looked at, an idle pass is one call a side; edits of both sides arrive all the same, and a
+    deal that is new."""
+    with Desk(tmp_path, deals=120) as rig:
+        fill_here(rig)
+        typed, moved = ids(rig)[:2]
+
+        def listed() -> list[str]:
+            crm = [line.method for line in rig.sandbox.crm_http.log if line.path == "/opportunities/search"]
+            return [method for method in crm if method == "POST"]
+
+        with running(rig, **EVERY) as process:
+            wait_for(lambda: len(listed()) >= 3, "incremental passes", seconds=PATIENCE_SECONDS)
+            rig.forget_log()
+            wait_for(lambda: len(listed()) >= 4, "incremental passes", seconds=PATIENCE_SECONDS)
+            assert {line.method for line in rig.sandbox.crm_http.log} == {"POST"}
+            assert all("LAST_MODIFIED_TIME" in str(line.query) + line.body for line in rig.sandbox.table_http.log)
+            rig.type(typed, Value=640)
+            rig.highlevel.person_edit(moved, name="A new name")
+            made = rig.highlevel.person_create(contact={"firstName": "Ann"}, name="A new deal")
+            wait_for(lambda: rig.read(typed, "monetaryValue") == 640, "the row's edit", seconds=PATIENCE_SECONDS)
+            wait_for(lambda: rig.row(moved)["Name"] == "A new name", "the deal's edit", seconds=PATIENCE_SECONDS)
+            wait_for(
+                lambda: made in [row.get("GHL ID") for row in rig.airtable.rows(TABLE).values()],
+                "the new deal's row", seconds=PATIENCE_SECONDS,
+            )  # fmt: skip
+            assert "GET" not in {line.method for line in rig.sandbox.crm_http.log if "search" in line.path}
+            ended(process)
+        at_rest(rig)
