@@ -379,7 +379,8 @@ class Checks:
         for name, (_, raw) in entry.changes.items():
             if name not in sight.held or ghost.codec(name).is_blank(sight.held[name].raw):
                 continue  # no Stage: the first; no Status: open; a value that is blank is 0 (SPEC §5)
-            meant = {sight.held[name].value, ghost.codec(name).from_table(sight.held[name].raw, None)}
+            codecs = (ghost.codec(name), ghost.codec_read(name))  # names are read each hour: LIMITS
+            meant = {sight.held[name].value, *(codec.from_table(sight.held[name].raw, None) for codec in codecs)}
             if ghost.codec(name).from_crm(raw) not in meant and name != "stage":
                 raise Broken("P1", f"{entry.id} got the {name} {raw!r}; {row} held {sight.held[name].raw!r}")
         if (Side.CRM, "", row) not in {one[:3] for one in ghost.approved}:
