@@ -313,6 +313,9 @@ class _Planner:
         rows = self.carriers.get(link.deal, [])
         if len(rows) > 1:
             self.twofold(link.deal, rows)
+            own = self.row(link.row)
+            if isinstance(own, Record) and own.partner is not None and own.partner != link.deal:
+                self.stolen(link, own)
             return None
         if link.state is LinkState.ROW_GONE and not rows:
             return None  # a person deleted the row, and that was accepted

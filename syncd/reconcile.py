@@ -859,7 +859,8 @@ def carry_out(pair: Pair, work: Work, seen: Look) -> None:
     settle(work)  # a lost answer is looked up at once; what cannot be told yet stays open for the next pass
     settle_new_deals(work, pair.read_lag_seconds)
     renames = any(change.kind is ChangeKind.RENAME for update in plan.updates for change in update.changes)
-    if plan.all_judged and not renames and not seen.held and not pair.store.open_writes():
+    whole = seen.changes is None and plan.all_judged
+    if whole and not renames and not seen.held and not pair.store.open_writes():
         # What a write without an answer made shows the names of its time, and no plan has looked at it yet.
         pair.store.set_fact("labels", label_text(seen.vocabulary, seen.schema))
 

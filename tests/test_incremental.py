@@ -357,6 +357,23 @@ def test_names_are_read_each_hour_and_at_a_surprise(world: World) -> None:
     assert world.row(B).cells["stage"] == "Tenth"
 
 
+def test_a_new_name_that_an_incremental_pass_has_read_reaches_the_rows(world: World) -> None:
+    """Names are read after an error, too; that a few records were looked at whole says nothing of the others."""
+    passed(world, full=True, seconds=FULL_EVERY_SECONDS)
+    world.table.put("copy", A, name="Copy")
+    passed(world, full=True)
+    fresh = replace(SALES, stages=(Stage("s1", "Fresh"), *SALES.stages[1:]))
+    world.crm.vocabulary = replace(VOCABULARY, pipelines=(fresh, SERVICE))
+    for _ in range(3):
+        world.table.faults.down_on = frozenset({"changed"})
+        assert world.run(1.0).error
+        world.table.faults.down_on = frozenset()
+        world.crm.put(B, value=world.clock.now)
+        world.run(1.0)
+    world.run(FULL_EVERY_SECONDS)
+    assert world.row(C).cells["stage"] == "Fresh"
+
+
 def test_options_that_swapped_their_names_are_no_edit(world: World) -> None:
     """The list of options is looked at again where a select was edited."""
     world.table.make_select("status", "open", "won", "lost", "abandoned")

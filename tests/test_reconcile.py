@@ -1109,3 +1109,15 @@ def test_a_direction_that_is_off_carries_nothing(tmp_path: Path) -> None:
     world.crm.put(A, value=6)
     world.run()
     assert world.writes() == (0, 0, 0)
+
+
+def test_of_keys_that_went_crosswise_every_row_is_told(tmp_path: Path) -> None:
+    """B's row carries A's id, A's row B's, and a copy of it, too: B is twofold, and its own row is somebody else's."""
+    world = World(tmp_path).filled(A, B)
+    first, second = world.table.row_of(A), world.table.row_of(B)
+    world.table.put(first, B)
+    world.table.put("copy", B, name="Copy")
+    world.table.put(second, A)
+    assert world.run().code == 3
+    assert all(world.table.rows[row].message for row in (first, second, "copy"))
+    assert "GHL ID was changed" in world.table.rows[second].message

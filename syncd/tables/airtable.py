@@ -294,8 +294,11 @@ class AirtableSide:
         there are many. None where the server refuses the formula."""
         layout = self._ready()
         at = since - self.clock_offset
-        formula = formulas.any_of([formulas.modified_after(layout.edited_ids, at), formulas.created_after(at)])
-        return self._filtered("changed", formula)
+        found = self._filtered("changed", formulas.changed_after(layout.edited_ids, at))
+        if found is None:
+            either = [formulas.created_after(at), formulas.modified_after(layout.edited_ids, at)]
+            found = self._filtered("changed, plainly", formulas.any_of(either))
+        return found
 
     def read(self, ids: Sequence[str], *, needed: Collection[int] | None = None) -> dict[str, ReadResult]:
         """Rows by their ids: a hundred a call, and by itself each one that the answer lacks (SPEC §1)."""

@@ -34,6 +34,13 @@ def modified_after(column_ids: Sequence[str], at: float) -> str:
     return f"IS_AFTER(LAST_MODIFIED_TIME({columns}),{_instant(at)})"
 
 
+def changed_after(column_ids: Sequence[str], at: float) -> str:
+    """Rows made after `at`, or in which one of these columns was modified since. The modified time may be blank, and
+    what errs drops the row; so it is asked for first."""
+    columns = ",".join(f"{{{one}}}" for one in column_ids)
+    return f"IF(LAST_MODIFIED_TIME({columns}),{modified_after(column_ids, at)},{created_after(at)})"
+
+
 def created_after(at: float) -> str:
     """Rows made after `at` (seconds of the server's clock)."""
     return f"IS_AFTER(CREATED_TIME(),{_instant(at)})"

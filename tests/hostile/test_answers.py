@@ -404,6 +404,7 @@ CRM_SIDE = [
     Case("made of", True, lambda b: b.crm.made_of(contact_of(b)), check_made_of, frozenset({"MadeDeal", "SideDown"})),
     Case("made deal", True, lambda b: b.crm.made_deal(first(b)), check_made_deal,
          frozenset({"MadeDeal", "NoneType"})),
+    Case("changed", True, lambda b: b.crm.changed(START - 3e8), check_sweep, frozenset({"Record", "NoneType"})),
     Case("made deal gone", True, lambda b: b.crm.made_deal(GONE_CRM), check_no_made_deal, frozenset({"NoneType"})),
 ]  # fmt: skip
 
@@ -526,6 +527,7 @@ TABLE_SIDE = [
     Case("read one", False, read_row, check_rows_read, frozenset({"Record", "Missing", "Unread", "SideDown"})),
     Case("write", False, lambda b: b.table.write(row_patches(b)), check_rows_written, frozenset({"Written", "Lost"})),
     Case("create", False, lambda b: b.table.create(new_rows(b)), check_rows_made, frozenset({"Written", "Lost"})),
+    Case("changed", False, lambda b: b.table.changed(START - 3e8), check_rows_swept, frozenset({"Record", "SideDown"})),
     Case("find", False, lambda b: b.table.find([first(b), "nobody"]), check_found, frozenset({"dict", "SideDown"})),
     Case("delete", False, lambda b: b.table.delete(row_ids(b)[0]), check_row_deleted, frozenset({"Written", "Lost"})),
     Case("delete gone", False, lambda b: b.table.delete(GONE_ROW), check_row_deleted,
