@@ -165,7 +165,6 @@ class View:
     which a record's read was refused; `renamed` asks to look at the names of all stages and owners; `frozen` maps
     (deal, field) to the sentence of what an automation sets back; a text or number cell edited less than
     `quiet_seconds` ago waits (0: none does), as `asked` questions have answered.
-    which a record's read was refused; `renamed` asks to look at the names of all stages and owners.
 
     `new_deals` is whether rows become deals; `making` maps rows whose making has no answer yet to the pipeline and the
     name of their deal. `matched` and `unmatched` are the (row, deal) pairs that a person approved, and refused.

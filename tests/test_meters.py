@@ -553,6 +553,29 @@ def daemon(due: Mapping[str, float], one: Any = None) -> Daemon:
     )
 
 
+def test_a_pair_that_fails_again_and_again_rests_ever_longer_and_the_others_do_not() -> None:
+    """A server that is down must keep no thread from the others; the first failure costs no rest."""
+    ended = [PassResult("acme", error="down")] * 5 + [PassResult("acme"), PassResult("acme", error="down")]
+    results = iter(ended)
+    made = daemon({})
+    made.passes = {**made.passes, "acme": lambda: next(results)}
+    made.scheduler = FakeScheduler(
+        acme=FakeJob(datetime.fromtimestamp(0, UTC)), beta=FakeJob(datetime.fromtimestamp(0, UTC))
+    )
+    rests = []
+    for _ in ended:
+        made._one("acme")
+        made._one("beta")
+        rests.append(made.rest("acme"))
+        assert made.rest("beta") == 0.0
+    assert rests == [0.0, 120.0, 240.0, 300.0, 300.0, 0.0, 0.0]
+    assert made.scheduler.jobs["acme"].next_run_time.timestamp() > time.time() - 60.0, "it was put off"
+    assert made.scheduler.jobs["beta"].next_run_time == datetime.fromtimestamp(0, UTC)
+    made.interval_seconds = {"acme": 900.0, "beta": 60.0}
+    made.failures["acme"] = 9
+    assert made.rest("acme") == 900.0, "never less often than each interval"
+
+
 def _defect() -> PassResult:
     raise RuntimeError("a defect")
 
