@@ -22,7 +22,7 @@ demo: $(VENV)/.run ## Try it: a local HighLevel, a local Airtable and the daemon
 	$(BIN)/python -m syncd demo $(ARGS)
 
 test: $(VENV)/.dev ## Run all tests
-	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
