@@ -276,7 +276,8 @@ def judge(
         return _one_way(ground, index, shadow, x, UNKNOWN, crm, table, agreed)
     if problem is not None:
         return Verdict(index, Kind.HOLD, shadow, x, UNKNOWN, "it waits for a person", problem=problem.sentence,
-                       needs_person=problem.person, table_edited=True)  # fmt: skip
+                       needs_person=problem.person, table_edited=True,
+                       agreed=_renamed_behind(codec, x, crm, agreed))  # fmt: skip
     if x is UNKNOWN or y is UNKNOWN:
         return Verdict(index, Kind.HOLD, shadow, x, y, remark or "it could not be read", table_edited=edited)
     assert crm is not None  # an unknown deal was held above
@@ -419,6 +420,16 @@ def _agreement(
         return Verdict(index, Kind.AGREE, shadow, x, x, why, change=change)
     now = Agreed(value, crm.raw[index], table.raw[index], label)
     return Verdict(index, Kind.AGREE, shadow, x, x, "both hold the same", agreed=now if now != agreed else None)
+
+
+def _renamed_behind(codec: Codec, x: Observed, crm: Record | None, agreed: Agreed | None) -> Agreed | None:
+    """The shadow under its new name, where a value was renamed while its cell holds something that says nothing. The
+    old name, typed later, is an edit then: by that time it may be another stage's (SPEC §1: "swap names")."""
+    if agreed is None or crm is None or x != agreed.value or isinstance(x, Missing):
+        return None
+    if not isinstance(codec, (OwnerCodec, StageCodec)) or not codec.knows(x) or codec.show(x) == agreed.label:
+        return None
+    return Agreed(x, agreed.crm, codec.to_table(x), codec.show(x))
 
 
 def _shows(codec: Codec, raw: Raw, value: Value) -> bool:

@@ -357,6 +357,8 @@ class MemoryCrm(_MemorySide):
                 return Lost("The answer was lost.")
             if refused is not None:
                 return refused
+            if not self.has_stage(changes["stage"]):
+                return Refused("There is no such stage.")
             in_the_way = None if self.allow_duplicates else self.deal_of(contact, changes["stage"])
             if in_the_way is not None:
                 return Refused(f"There is one already: {in_the_way}.", existing=in_the_way)
@@ -375,6 +377,10 @@ class MemoryCrm(_MemorySide):
         shown = {"contact": person.name, "email": person.email, "phone": person.phone, "company": person.company}
         self.contact_of[deal] = contact
         self.put(deal, **{"value": 0, **{name: text or None for name, text in shown.items()}, **values})
+
+    def has_stage(self, raw: Raw) -> bool:
+        """Whether a stage is there, as HighLevel looks before it makes a deal."""
+        return any([p.id, stage.id] == raw for p in self.vocabulary.pipelines for stage in p.stages)
 
     def deal_of(self, contact: str, stage: Raw) -> str | None:
         """A deal that the contact has in the pipeline of this stage."""

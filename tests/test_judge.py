@@ -322,13 +322,26 @@ def test_stages_that_swapped_their_names_leave_the_rows_their_meaning() -> None:
 def test_an_edited_stage_goes_by_the_new_names() -> None:
     ground = with_pipelines(renamed(SALES, s1="Fresh"), SERVICE)
     copied(verdict(STAGE, row=["Sales", "Qualified"], ground=ground), Side.CRM, "p1:s2")
-    waits(verdict(STAGE, row=["Sales", "Lost"], ground=ground))
+    assert verdict(STAGE, row=["Sales", "Lost"], ground=ground).change is None
 
 
 def test_an_unchanged_cell_keeps_its_meaning_whatever_its_label_means_now() -> None:
     """The stage's old name now belongs to another stage, and the deal moved: that is an edit of the CRM alone."""
     ground = with_pipelines(renamed(SALES, s1="Old", s2="New"), SERVICE)
     copied(verdict(STAGE, deal=["p1", "s3"], ground=ground), Side.TABLE, "p1:s3")
+
+
+def test_names_that_swap_behind_an_unreadable_cell_are_the_names_by_which_it_is_read_later() -> None:
+    """The cell says nothing that anybody could read when two stages swap their names; the row's message then offers the
+    new ones, and picking one of them is an edit, though the cell held that very text before (soak seed 312558)."""
+    ground = with_pipelines(renamed(SALES, s1="Qualified", s2="New"), SERVICE)
+    lost = verdict(STAGE, row=["Sales", "Nope"], ground=ground)
+    assert (lost.change, lost.needs_person) == (None, True)
+    assert lost.agreed == Agreed("p1:s1", ["p1", "s1"], ["Sales", "Qualified"], "Sales / Qualified")
+    copied(verdict(STAGE, shadow=lost.agreed, row=["Sales", "New"], ground=ground), Side.CRM, "p1:s2")
+    assert verdict(STAGE, shadow=lost.agreed, row=["Sales", "Qualified"], ground=ground).change is None
+    assert verdict(STAGE, row=["Sales", "Nope"]).agreed is None, "no name changed"
+    assert verdict(STAGE, deal=["p1", "s3"], row=["Sales", "Nope"], ground=ground).agreed is None, "the deal moved"
 
 
 def test_an_option_that_our_write_made_may_be_renamed_before_its_id_is_known() -> None:

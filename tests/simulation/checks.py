@@ -329,6 +329,11 @@ class Checks:
         crm, cell = (loser, winner) if side is Side.CRM else (winner, loser)
         # HighLevel dates most fields with the whole deal: another field's edit makes this one look newer.
         own_clock = line.field in OWN_CLOCK and bool(ghost.crm.own_clocks)
+        if side is Side.TABLE and loser.tick > self.planned_at and loser.raw == line.target_raw:
+            self.marks["typed away and back within the window"] += 1
+            return  # LIMITS: what is written over is what lost, though it was typed once more since its time was asked
+        if not own_clock and self.stamp_taken(intent.deal):
+            return
         dated = crm.at if own_clock else max(crm.at, ghost.touched_at.get(intent.deal, crm.at))
         later = loser.at - winner.at if side is Side.CRM else loser.at - dated
         story = f"{intent.deal}: {line.field} {line.new!r} won over {loser.value!r}"
@@ -607,6 +612,14 @@ class Checks:
         """Whether the row's making wrote this field."""
         made = [intent for intent in self.ghost.store.intents if intent.action == "create" and intent.deal == deal]
         return bool(made) and any(line.field == name for line in made[-1].lines)
+
+    def stamp_taken(self, deal: str) -> bool:
+        """SPEC §3.3: a write to the deal counts as done whose value the server keeps in a form of its own (H49). What
+        it holds looks like a person's later edit, and so does its stamp."""
+        writes = self.ghost.store.history(deal=deal, limit=30)
+        found = any(write.state == "taken" and write.side is Side.CRM for write in writes)
+        self.marks["stamp of a write that counts as done"] += found
+        return found
 
     def taken(self, deal: str, name: str, value: Value) -> bool:
         """SPEC §3.3: a write of which nobody can say what became of it is taken as done."""
