@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as made_by
 from enum import StrEnum
@@ -234,20 +234,24 @@ def missing_records(view: View) -> dict[Side, list[Member]]:
     A deal of a pipeline that the configuration no longer names has left the scope; that is no emptiness (SPEC §4).
     """
     missing: dict[Side, list[Member]] = {Side.CRM: [], Side.TABLE: []}
-    carried = {row.partner for row in view.table.values() if row.partner}
+    carried: set[str] | None = None  # most passes need not know
     for link in view.links.values():
         if link.state is not LinkState.BOTH:
             continue
         if link.deal not in view.crm and not left_scope(view.ground, link):
             missing[Side.CRM].append(Member(link.deal, link.deal, None, link.title))
-        if link.row not in view.table and link.deal not in carried:
+        if link.row in view.table:
+            continue
+        if carried is None:
+            carried = {row.partner for row in view.table.values() if row.partner}
+        if link.deal not in carried:
             missing[Side.TABLE].append(Member(link.deal, link.row, None, link.title))
     return missing
 
 
 def almost_empty(view: View, limits: Limits, approved: Sequence[HeldSet]) -> list[HeldSet]:
     """Sides that lack so much of what was there that nothing is written and nothing is asked one by one (SPEC §4)."""
-    known = sum(link.state is LinkState.BOTH for link in view.links.values())
+    known = len(view.resting.links) + sum(link.state is LinkState.BOTH for link in view.links.values())
     held = []
     for side, members in missing_records(view).items():
         found = made_set(GuardKind.EMPTY, side, "", members)
@@ -309,5 +313,5 @@ def _frozen_sentence(ground: Ground, index: int, update: Update) -> str:
 
 def total_links(view: View, plan: Plan) -> int:
     """All links that the shares of the limits count: those known, and those that this plan makes."""
-    known: Collection[str] = view.links.keys()
-    return len(known) + len({link.deal for link in plan.links} - set(known))
+    known = {*view.links, *view.resting.links}
+    return len(known.union(link.deal for link in plan.links))

@@ -14,6 +14,8 @@ from enum import Enum, StrEnum
 from hashlib import blake2b
 from typing import Any, Final, Protocol, TypeAlias
 
+import orjson
+
 Value: TypeAlias = str | None
 Raw: TypeAlias = "str | int | float | bool | list[Raw] | None"
 
@@ -83,13 +85,26 @@ class Record:
     lacks: frozenset[int] = field(default=frozenset())
 
 
-# One encoder for all records: json.dumps would make one at each call. A raw value cannot hold itself.
-_encoded = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
+def _encoded(value: object) -> str:
+    """Compact JSON; what orjson does not take (a whole number beyond 64 bits) the standard library writes alike."""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def pack(names: Sequence[str], raw: Sequence[Raw]) -> str:
     """Raw values as one text, keyed by field; the same values give the same text."""
     return _encoded(dict(zip(names, raw, strict=True)))
+
+
+def print_of_raw(names: Sequence[str], raw: Sequence[Raw]) -> bytes:
+    """`print_of(pack(names, raw))`, as a pass asks it twice of every link."""
+    try:
+        packed = orjson.dumps(dict(zip(names, raw, strict=True)))
+    except orjson.JSONEncodeError:
+        return print_of(pack(names, raw))
+    return blake2b(packed, digest_size=16).digest()
 
 
 def print_of(packed: str) -> bytes:
@@ -115,6 +130,14 @@ class Agreed:
 
 class Shadow(Protocol):
     """The shadow of a link: cheap to compare with what was observed, unpacked only where something differs."""
+
+    @property
+    def crm_raw(self) -> str:
+        """What the CRM showed, as `pack` wrote it."""
+
+    @property
+    def table_raw(self) -> str:
+        """Likewise what the table showed."""
 
     @property
     def crm_print(self) -> bytes:

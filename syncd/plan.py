@@ -12,8 +12,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
+from syncd.at_rest import NONE_RESTING, Resting
 from syncd.judge import Change, ChangeKind, Ground, Past, Verdict, judge, write_raw
 from syncd.model import (
     ABSENT,
@@ -28,7 +30,7 @@ from syncd.model import (
     Value,
     pack,
     packed_shadow,
-    print_of,
+    print_of_raw,
 )
 from syncd.newcomers import Lacking, Match, NewDeal, possible_matches, read_row
 from syncd.policy import DealDeleted, Policy, RowDeleted
@@ -168,7 +170,8 @@ class View:
 
     `new_deals` is whether rows become deals; `making` maps rows whose making has no answer yet to the pipeline and the
     name of their deal. `matched` and `unmatched` are the (row, deal) pairs that a person approved, and refused.
-    `remembered` are records that nobody has looked at now: they stand there as last seen (SPEC §1).
+    `remembered` are records that nobody has looked at now: they stand there as last seen (SPEC §1). `resting` are links
+    that were looked at and found as they were left: they are not planned.
     """
 
     ground: Ground
@@ -193,6 +196,7 @@ class View:
     matched: frozenset[tuple[str, str]] = frozenset()
     unmatched: frozenset[tuple[str, str]] = frozenset()
     remembered: frozenset[str] = frozenset()
+    resting: Resting = NONE_RESTING
 
 
 @dataclass(slots=True)
@@ -241,12 +245,16 @@ class _Planner:
         self.said: dict[str, frozenset[str]] = {}
         self.judged = 0
         self.carriers: dict[str, list[str]] = defaultdict(list)
-        self.link_of_row = {link.row: link for link in view.links.values()}
         self.frozen_deals = {deal for deal, _ in view.frozen}
-        rows = {**view.table, **{k: r for k, r in self.table_reads.items() if isinstance(r, Record)}}
-        for row in rows.values():
+        read = {id: row for id, row in self.table_reads.items() if isinstance(row, Record)}
+        for row in {**view.table, **read}.values() if read else view.table.values():
             if row.partner and self.table_reads.get(row.id) is not ABSENT:
                 self.carriers[row.partner].append(row.id)
+
+    @cached_property
+    def link_of_row(self) -> dict[str, Link]:
+        """Links by their rows; only rows without their own link's key ask for it."""
+        return {link.row: link for link in self.view.links.values()}
 
     # --- what is known of a record -------------------------------------------------------------------------------
 
@@ -381,7 +389,7 @@ class _Planner:
     def as_agreed(self, link: Link, side: Side, record: Record) -> bool:
         """Whether a record holds in every field what was agreed on last."""
         agreed = link.shadow.crm_print if side is Side.CRM else link.shadow.table_print
-        return print_of(pack(self.names, record.raw)) == agreed and not record.lacks
+        return print_of_raw(self.names, record.raw) == agreed and not record.lacks
 
     def row_stays_away(self, link: Link) -> None:
         """The settings say that a deleted row does not come back; what becomes of its deal they say as well."""
@@ -495,7 +503,7 @@ class _Planner:
         title = deal.title or link.title
         if link.state is not LinkState.BOTH or link.title != title:
             link = replace(link, state=LinkState.BOTH, title=title)
-        same_row = print_of(pack(self.names, row.raw)) == link.shadow.table_print and not row.lacks
+        same_row = print_of_raw(self.names, row.raw) == link.shadow.table_print and not row.lacks
         swept = link.deal not in self.crm_reads
         stale = swept and deal.stamp is not None and link.seen is not None and deal.stamp < link.seen
         back = stored.state is not LinkState.BOTH  # stages may have been renamed while it was away
@@ -509,7 +517,7 @@ class _Planner:
             link = self.seen(link, deal)
         settled = not view.renamed and not back and link.deal not in self.frozen_deals
         quiet = same_row and settled and row.partner == link.deal
-        if quiet and (stale or (print_of(pack(self.names, deal.raw)) == link.shadow.crm_print and not deal.lacks)):
+        if quiet and (stale or (print_of_raw(self.names, deal.raw) == link.shadow.crm_print and not deal.lacks)):
             if view.messages.get(row.id, row.message):
                 self.say(row.id, "")
             self.remember(link)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from syncd import generation
+from syncd.at_rest import NONE_RESTING, Sieve, apart
 from syncd.carry import Stopped, Tally, Work, carry_messages, carry_updates, settle
 from syncd.carry_deals import carry_new_deals, settle_new_deals, under_way
 from syncd.carry_deletions import carry_deletions
@@ -42,7 +43,7 @@ from syncd.guards import (
 )
 from syncd.incremental import OPENED_SECONDS, Changes, Memory, changes_of
 from syncd.judge import ChangeKind, Ground
-from syncd.model import ABSENT, Direction, Link, Record, Side, Stamp, pack, packed_shadow, print_of
+from syncd.model import ABSENT, Direction, Link, Record, Side, Stamp, packed_shadow, print_of_raw
 from syncd.plan import Finding, Needs, Plan, Trouble, View, make_plan
 from syncd.policy import Limits, Policy
 from syncd.sides import CrmSide, Misconfigured, Question, ReadResult, SideDown, TableSchema, TableSide, Vocabulary
@@ -425,18 +426,20 @@ def rubbish_waits() -> Iterator[None]:
                 gc.set_threshold(*_usual_threshold)
 
 
-def sweep_both(pair: Pair) -> tuple[dict[str, Record], dict[str, Record]]:
-    """Every record of both sides, by id; at the same time where the pair allows it, since most of it is waiting."""
+def sweep_both(pair: Pair, deals: Sieve, rows: Sieve) -> tuple[dict[str, Record], dict[str, Record]]:
+    """The records of both sides that are not at rest, by id; both sides at the same time where the pair allows it,
+    since most of it is waiting."""
 
-    def swept(side: CrmSide | TableSide) -> dict[str, Record]:
-        return {record.id: record for record in side.sweep()}
+    def swept(side: CrmSide | TableSide, sieve: Sieve) -> dict[str, Record]:
+        sieve.begin()
+        return sieve.strained(side.sweep(sieve))
 
     pair.progress(f"reading {pair.crm.label} and {pair.table.label}", 0, 0)
     if not pair.parallel:
-        return swept(pair.crm), swept(pair.table)
+        return swept(pair.crm, deals), swept(pair.table, rows)
     with ThreadPoolExecutor(1, thread_name_prefix="sweep") as executor:
-        crm = executor.submit(swept, pair.crm)
-        table = swept(pair.table)
+        crm = executor.submit(swept, pair.crm, deals)
+        table = swept(pair.table, rows)
         return crm.result(), table
 
 
@@ -447,13 +450,24 @@ def look(pair: Pair, opened: Opened, *, busy: frozenset[str] = frozenset()) -> L
 
 
 def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
-    calls = pair.crm.calls, pair.table.calls
-    crm, table = sweep_both(pair)
+    calls, store = (pair.crm.calls, pair.table.calls), pair.store
+    anew = bool(opened.held) or not generation.is_current(store)  # then no link counts, and nothing said before
+    links = {} if anew else store.links()
+    view = view_of(pair, opened, links, {}, {}, busy, anew=anew)
+    # Where names have changed, every cell is looked at: none is at rest.
+    known, names = {} if view.renamed else links, [f.name for f in opened.ground.fields]
+    deals = Sieve(Side.CRM, known, names, view.messages)
+    rows = Sieve(Side.TABLE, known, names, view.messages)
+    crm, table = sweep_both(pair, deals, rows)
     if pair.memory is not None:
         pair.memory.sweep_calls = max(pair.crm.calls - calls[0], pair.table.calls - calls[1])
-    anew = bool(opened.held) or not generation.is_current(pair.store)  # then no link counts, and nothing said before
-    links = {} if anew else pair.store.links()
-    return guarded(pair, opened, view_of(pair, opened, links, crm, table, busy, anew=anew))
+    named = {deal for deal, _ in view.frozen} | {deal for _, deal in view.matched | view.unmatched} | busy
+    resting = NONE_RESTING
+    if known:
+        links, resting = apart(crm, table, deals, rows, named)
+    offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}
+    view = replace(view, ground=replace(view.ground, offsets=offsets), now=pair.clock())
+    return guarded(pair, opened, replace(view, links=links, crm=crm, table=table, resting=resting))
 
 
 def options_moved(pair: Pair, opened: Opened, links: Mapping[str, Link], rows: Mapping[str, Record]) -> bool:
@@ -468,7 +482,7 @@ def options_moved(pair: Pair, opened: Opened, links: Mapping[str, Link], rows: M
     ]
     for link in links.values():
         row = rows.get(link.row)
-        if row is None or print_of(pack(names, row.raw)) == link.shadow.table_print:
+        if row is None or print_of_raw(names, row.raw) == link.shadow.table_print:
             continue
         agreed = link.agreed()
         if any(names[at] not in agreed or agreed[names[at]].table != row.raw[at] for at in selects):
@@ -593,6 +607,13 @@ def guarded(pair: Pair, opened: Opened, view: View) -> Look:
     return Look(plan, view, opened.vocabulary, opened.schema, opened.gone, [*opened.held, *held], found, fresh)
 
 
+def with_resting(view: View) -> View:
+    """The view of everything: what rests is planned, too."""
+    crm, table = view.resting.records()
+    links = {**view.links, **view.resting.links}
+    return replace(view, links=links, crm={**crm, **view.crm}, table={**table, **view.table}, resting=NONE_RESTING)
+
+
 def still_unlinked(approved: HeldSet, view: View) -> bool:
     """Whether approved matches are still to be linked: their approval has not served yet."""
     return approved.kind is GuardKind.MATCHES and any(one.new not in view.links for one in approved.members)
@@ -640,6 +661,7 @@ def answer(pair: Pair, opened: Opened, view: View, needs: Needs) -> View:
     ground = replace(view.ground, clocks=clocks)
     renamed = view.renamed
     if needs.vocabulary:
+        view = with_resting(view)
         # A stage or a user that was not listed a moment ago: the names are read once more, then it waits.
         opened.vocabulary = pair.crm.schema()
         fresh = make_ground(pair, ground.fields, opened.vocabulary, opened.schema, opened.names)
@@ -747,7 +769,7 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
         _remember_pass(pair, memory, seen, began, pass_id, result)
     plan = seen.plan
     known = plan.links or plan.new_rows or plan.new_deals or plan.forget or plan.deletions or seen.changes is not None
-    result.links = pair.store.count_links() if known else len(seen.view.links)
+    result.links = pair.store.count_links() if known else len(seen.view.links) + len(seen.view.resting.links)
     result.linked = linked(pair, result)
 
 
@@ -867,6 +889,8 @@ def carry_out(pair: Pair, work: Work, seen: Look) -> None:
 
 def about_rows(view: View, plan: Plan) -> dict[str, tuple[str, str]]:
     """(deal, name) of each row whose Sync cell is written, for people: what is linked to it, else what it says."""
+    if not plan.messages:
+        return {}
     of_row = {link.row: (link.deal, link.title) for link in (*view.links.values(), *plan.links)}
     about = {}
     for row_id in plan.messages:

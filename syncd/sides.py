@@ -10,6 +10,7 @@ from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from syncd.at_rest import Sieve
 from syncd.fields import Field
 from syncd.model import ABSENT, Missing, Raw, Record, Side, Stamp
 
@@ -198,8 +199,9 @@ class RecordSide(Protocol):
     def calls(self) -> int:
         """Requests sent since it was made, retries counted."""
 
-    def sweep(self) -> Iterator[Record]:
-        """Every record in scope. Ends normally only at the end marker; raises `SideDown` otherwise (SPEC §3.6)."""
+    def sweep(self, sieve: Sieve | None = None) -> Iterator[Record]:
+        """Every record in scope. Ends normally only at the end marker; raises `SideDown` otherwise (SPEC §3.6). A side
+        that has to keep all of them until then may leave those out that the sieve holds."""
 
     def changed(self, since: float) -> list[Record] | None:
         """Records that were made or edited after `since` (seconds of our own clock), in scope or not; some may be late

@@ -730,6 +730,16 @@ class _StoredShadow:
     crm_print: bytes
     table_print: bytes
 
+    @property
+    def crm_raw(self) -> str:
+        """See `model.Shadow`. Raises `StoreFailed`."""
+        return self.store.shadow(self.deal).crm_raw
+
+    @property
+    def table_raw(self) -> str:
+        """See `model.Shadow`. Raises `StoreFailed`."""
+        return self.store.shadow(self.deal).table_raw
+
     def agreed(self) -> dict[str, Agreed]:
         """See `model.Shadow`. Raises `StoreFailed`."""
         return self.store.shadow(self.deal).agreed()

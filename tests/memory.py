@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from syncd.at_rest import Sieve
 from syncd.fields import DEFAULT_COLUMNS, Field
 from syncd.incremental import Memory
 from syncd.model import ABSENT, Direction, Missing, Raw, Record, Side, Stamp
@@ -246,7 +247,7 @@ class MemoryCrm(_MemorySide):
         with self.call("schema"):
             return self.vocabulary
 
-    def sweep(self) -> Iterator[Record]:
+    def sweep(self, _sieve: Sieve | None = None) -> Iterator[Record]:
         """Deals as the search index has them."""
         with self.call("sweep", None, max(1, math.ceil(len(self.deals) / PAGE))):
             shown, newest = [], min(self.clock.now - self.lag, self.frozen_at)
@@ -543,7 +544,7 @@ class MemoryTable(_MemorySide):
         message = held.message if self.sync_column else None
         return Record(row, tuple(raw), partner=held.key, message=message, title=str(held.cells.get("name") or ""))
 
-    def sweep(self) -> Iterator[Record]:
+    def sweep(self, _sieve: Sieve | None = None) -> Iterator[Record]:
         """Every row."""
         with self.call("sweep", None, max(1, math.ceil(len(self.rows) / PAGE))):
             yield from [self.record(row) for row in list(self.rows)]

@@ -14,6 +14,7 @@ from operator import attrgetter
 from sys import intern
 from typing import Any, Final, TypeVar
 
+from syncd.at_rest import Sieve
 from syncd.crm.highlevel import (
     PAGE,
     BadToken,
@@ -255,7 +256,7 @@ class HighLevelSide:
 
     # --- reading
 
-    def sweep(self) -> Iterator[Record]:
+    def sweep(self, _sieve: Sieve | None = None) -> Iterator[Record]:
         """Every deal of the synced pipelines as search shows it, which may be behind the writes.
 
         Raises `SideDown` where it cannot be completed. A deal may still be missing from it (SPEC §3.6: only suspected).
@@ -425,16 +426,18 @@ class HighLevelSide:
         for index in lacks:
             if self._names[index] != "stage":
                 raw[index] = None
-        times = (updated, deal.last_stage_change_at, deal.last_status_change_at)
-        known = [time for time in times if time is not None]
+        stamp = updated
         clocks = [updated] * len(raw)
+        for time in (deal.last_stage_change_at, deal.last_status_change_at):
+            if time is not None and (stamp is None or time > stamp):
+                stamp = time
         for index, clock in self._own_clocks:
             clocks[index] = clock(deal) or updated
         outside = self._synced is not None and deal.pipeline_id is not None and deal.pipeline_id not in self._synced
         return Record(
             deal.id,
             tuple(raw),
-            stamp=max(known, default=None),
+            stamp=stamp,
             clocks=tuple(clocks),
             title=deal.name or "",
             outside=_shared(deal.pipeline_id) if outside else None,

@@ -14,6 +14,7 @@ from itertools import groupby
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from syncd.at_rest import Sieve
 from syncd.fields import KEY_COLUMN, MESSAGE_COLUMN, Field
 from syncd.http import Bucket, Http, HttpError, NoAnswer, scrub, shared_bucket
 from syncd.model import ABSENT, Missing, Raw, Record, Side, Stamp
@@ -232,7 +233,9 @@ class AirtableSide:
                 raise NoAnswer(f"Airtable's listing does not come to an end: {PAGES_AT_MOST:,} pages and still more.")
             offsets.add(offset)
 
-    def _listed(self, formula: str = "", *, column_ids: Sequence[str] | None = None) -> list[Record]:
+    def _listed(
+        self, formula: str = "", *, column_ids: Sequence[str] | None = None, sieve: Sieve | None = None
+    ) -> list[Record]:
         """The rows of a whole listing; a lost iterator throws its pages away and begins anew (§2).
 
         Raises `Refusal`, and `SideDown` where it cannot be brought to its end.
@@ -242,11 +245,17 @@ class AirtableSide:
         for attempt in range(LISTINGS_AT_MOST):
             records: dict[str, Record] = {}
             created: dict[str, float] = {}
+            if sieve is not None:
+                sieve.begin()
             try:
                 for page in self._pages(formula, columns):
                     for row in page:
                         record = layout.record(row)
-                        records[record.id] = record  # a row that moved between pages comes twice: the later is newer
+                        if sieve is not None and sieve.holds(record):
+                            records.pop(record.id, None)
+                        else:
+                            # A row that moved between pages comes twice: the later is newer.
+                            records[record.id] = record
                         if (at := created_at(row)) is not None:
                             created[record.id] = at
             except Refusal as refusal:
@@ -282,10 +291,10 @@ class AirtableSide:
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    def sweep(self) -> Iterator[Record]:
-        """Every row. Nothing is handed out before the end marker was seen (SPEC §3.6)."""
+    def sweep(self, sieve: Sieve | None = None) -> Iterator[Record]:
+        """Every row that the sieve does not hold. Nothing is handed out before the end marker was seen (SPEC §3.6)."""
         try:
-            return iter(self._listed())
+            return iter(self._listed(sieve=sieve))
         except Refusal as refusal:
             raise self._down(refusal) from refusal
 

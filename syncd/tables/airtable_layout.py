@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from sys import intern
+from functools import lru_cache
 from typing import Any, Final
 
 from syncd.fields import KEY, MESSAGE, PIPELINE, REQUIRED, Field
@@ -99,7 +99,9 @@ class Layout:
     cells: tuple[tuple[str | None, ...], ...] = ()
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     option_ids: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    reading: tuple[tuple[str, Mapping[str, str], int], ...] = ()  # `cells` in one row, for `record`
+    reading: tuple[str, ...] = ()  # for `record`: the ids of `cells` in one row,
+    selects: tuple[tuple[int, Mapping[str, str]], ...] = ()  # where selects stand in it, with the ids of their options,
+    stage_at: int | None = None  # and where a stage's two cells begin
 
     @property
     def key(self) -> Column:
@@ -127,10 +129,12 @@ class Layout:
     def with_fields(self, fields: Sequence[Field]) -> Layout:
         """The layout for records whose raw values stand in the order of `fields`. Each needs its column."""
         cells = tuple(self._columns_of(one) for one in fields)
-        reading = [
-            (id or "", self.option_ids.get(id or "", {}), index) for index, ids in enumerate(cells) for id in ids
-        ]
-        return replace(self, fields=tuple(fields), cells=cells, reading=tuple(reading))
+        reading = tuple(id or "" for ids in cells for id in ids)
+        selects = [(place, self.option_ids[id]) for place, id in enumerate(reading) if self.option_ids.get(id)]
+        stage_at = next((index for index, ids in enumerate(cells) if len(ids) > 1), None)
+        return replace(
+            self, fields=tuple(fields), cells=cells, reading=reading, selects=tuple(selects), stage_at=stage_at
+        )
 
     def _columns_of(self, one: Field) -> tuple[str | None, ...]:
         column = self.columns.get(one.name)
@@ -149,28 +153,27 @@ class Layout:
     # --- cells in -------------------------------------------------------------------------------------------------
 
     def record(self, row: Any) -> Record:
-        """A row of the API as a record; equal texts are kept once. Raises `Unreadable`."""
+        """A row of the API as a record. Raises `Unreadable`."""
         id, values = _parts(row)
-        lacks: set[int] = set()
-        raw: list[Raw] = []
-        for column_id, options, index in self.reading:
-            cell = values.get(column_id)
+        raw: list[Raw] = [*map(values.get, self.reading)]
+        plain = _PLAIN.issuperset(map(type, raw)) and math.inf not in raw and -math.inf not in raw
+        odd = () if plain else [at for at, cell in enumerate(raw) if not _can_be_told(cell)]
+        for at in odd:
+            raw[at] = None
+        for at, options in self.selects:
+            cell = raw[at]
             if isinstance(cell, str):
-                cell = options.get(cell) or intern(cell)
-            elif cell is not None and not _can_be_told(cell):
-                lacks.add(index)
-                cell = None
-            if index < len(raw):  # the second cell of a stage, whose pipeline stands before it
-                raw[index] = [raw[index], cell]
-            else:
-                raw.append(cell)
+                raw[at] = options.get(cell) or cell
+        stage, message, name = self.stage_at, self.columns.get(MESSAGE), self.columns.get("name")
+        if stage is not None:
+            raw[stage : stage + 2] = [[raw[stage], raw[stage + 1]]]
         return Record(
             id,
             tuple(raw),
             partner=_shown(values.get(self.key.id)).strip() or None,
-            message=_shown(values.get(self.columns[MESSAGE].id)) if MESSAGE in self.columns else None,
-            title=_shown(values.get(self.columns["name"].id)) if "name" in self.columns else "",
-            lacks=frozenset(lacks) if lacks else _NOTHING,
+            message=_shown(values.get(message.id)) if message is not None else None,
+            title=_shown(values.get(name.id)) if name is not None else "",
+            lacks=frozenset(at - (stage is not None and at > stage) for at in odd) if odd else _NOTHING,
         )
 
     # --- cells out ------------------------------------------------------------------------------------------------
@@ -226,9 +229,15 @@ class Layout:
 def created_at(row: Any) -> float | None:
     """When a row was made, in seconds of the server's clock; None where the answer does not say."""
     try:
-        parsed = datetime.fromisoformat(row["createdTime"])
+        return _instant(row["createdTime"])
     except (KeyError, TypeError, ValueError):
         return None
+
+
+@lru_cache(maxsize=256)
+def _instant(text: str) -> float:
+    """Seconds since 1970; rows that were made together show the same time."""
+    parsed = datetime.fromisoformat(text)
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
 
@@ -245,6 +254,9 @@ def _parts(row: Any) -> tuple[str, Mapping[str, Any]]:
     return id, values
 
 
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+
+
 def _can_be_told(cell: object) -> bool:
     """Texts, numbers and ticks can be compared; objects and lists (links, aiText, errors of formulas) cannot (§5)."""
     return cell is None or isinstance(cell, str | int) or (isinstance(cell, float) and math.isfinite(cell))
@@ -252,7 +264,9 @@ def _can_be_told(cell: object) -> bool:
 
 def _shown(cell: Any) -> str:
     """A cell as text; "" where it is blank or no text at all."""
-    return str(cell) if isinstance(cell, str | int | float) and not isinstance(cell, bool) else ""
+    if cell is None or isinstance(cell, str):
+        return cell or ""
+    return str(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else ""
 
 
 def _number(raw: Raw) -> Raw:

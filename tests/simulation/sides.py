@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from zlib import crc32
 
+from syncd.at_rest import Sieve
 from syncd.fields import STATUSES
 from syncd.model import ABSENT, Raw, Record, Side, Stamp
 from syncd.sides import (
@@ -144,7 +145,7 @@ class SimCrm(MemoryCrm):
         """Whether the index does not have the newest version."""
         return self.indexed(deal) is not self.deals[deal][-1]
 
-    def sweep(self) -> Iterator[Record]:
+    def sweep(self, _sieve: Sieve | None = None) -> Iterator[Record]:
         """Deals as the index has them, page by page; people edit between two pages."""
         with self.call("sweep"):
             shown: dict[str, Record] = {}
@@ -298,7 +299,7 @@ class SimTable(MemoryTable):
                 if column in edited:
                     row.edited[column] = edited[column]
 
-    def sweep(self) -> Iterator[Record]:
+    def sweep(self, _sieve: Sieve | None = None) -> Iterator[Record]:
         """Rows page by page."""
         with self.call("sweep"):
             shown: dict[str, Record] = {}
