@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from syncd.crm import highlevel
 from syncd.crm.highlevel import (
@@ -26,6 +28,7 @@ from syncd.crm.highlevel import (
     VersionRefused,
     WrongLocation,
     WrongPath,
+    _careful_opportunity,
     classify,
     parse_opportunity,
 )
@@ -511,3 +514,24 @@ def test_headers_of_every_call() -> None:
     assert headers["Accept"] == "application/json"
     assert headers["User-Agent"].startswith("syncd/")
     assert "Location-Id" not in headers
+
+
+ODD = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.floats(), st.text(max_size=5), st.just({}),
+    st.sampled_from(["2026-11-21T18:15:40.635Z", "2026-11-21", "9999-12-31T00:00:00Z", 1795222975041, -5, "12.5"]),
+    st.lists(st.one_of(st.integers(), st.text(max_size=3)), max_size=3),
+)  # fmt: skip
+
+
+KEYS = st.sampled_from(sorted(DEAL))
+PERSON = st.dictionaries(st.sampled_from(["id", "name", "email", "phone", "companyName"]), ODD, max_size=3)
+
+
+@given(st.dictionaries(KEYS, ODD, max_size=4), st.sets(KEYS), st.none() | PERSON)
+def test_the_short_way_reads_a_deal_as_the_careful_one_does(
+    odd: dict[str, Any], without: set[str], contact: dict[str, Any] | None
+) -> None:
+    data = {key: value for key, value in {**DEAL, **odd}.items() if key not in without} | {"id": "d1"}
+    if contact is not None:
+        data["contact"] = contact
+    assert parse_opportunity(data) == _careful_opportunity(data, "d1")

@@ -16,6 +16,7 @@ import syncd.plan
 import syncd.reconcile
 from syncd.decide import Kind
 from syncd.plan import Plan, Trouble, View
+from syncd.reconcile import with_resting
 from tests.simulation.ghost import Broken
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ REQUIRED: Final = (
     *("settled a deletion: done", "settled a deletion: not_done"),
     *("second look: adopted", "second look: held or adopted", "conflict, later wins", "conflict logged"),
     *("window hit", "write thrown away", "one-way column overwritten", "shadow taken", "planned again"),
+    "planned with what rests",
     *("at rest: twofold", "at rest: wrong key", "at rest: outside", "at rest: unknown choice"),
     *("at rest: typed into a one-way column", "at rest: unlisted owner", "at rest: tidied by a server"),
 )  # fmt: skip
@@ -89,6 +91,10 @@ def planned(simulation: Simulation, real: Callable[[View], Plan]) -> Callable[[V
             mirrored = replace(view, links=backwards(view.links), crm=backwards(view.crm), table=backwards(view.table))
             if sorted_plan(real(mirrored)) != sorted_plan(plan):
                 raise Broken("P10", "the same records in another order gave another plan")
+            if view.resting.links:
+                if sorted_plan(real(with_resting(view))) != sorted_plan(plan):
+                    raise Broken("P10", "links that were left out as at rest have something to be planned")
+                simulation.marks["planned with what rests"] += 1
             simulation.marks["planned again"] += 1
         return plan
 

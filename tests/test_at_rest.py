@@ -1,0 +1,165 @@
+"""What a full pass may leave out: nothing but records that are exactly as they were left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from syncd.at_rest import NONE_RESTING, Sieve, apart
+from syncd.model import Agreed, Link, LinkState, Raw, Record, Side, packed_shadow
+
+NAMES = ["name", "status"]
+DEAL = Record("d1", ("Roof", "open"), stamp=5.0, title="Roof")
+ROW = Record("r1", ("Roof", "o1"), partner="d1", message="", title="Roof")
+
+
+def link(deal: str = "d1", row: str = "r1") -> Link:
+    """A link whose deal was seen with a stamp of a person's."""
+    agreed = {"name": Agreed("Roof", "Roof", "Roof", "Roof"), "status": Agreed("open", "open", "o1", "open")}
+    return Link(deal, row, title="Roof", seen=5.0, foreign=5.0, shadow=packed_shadow(agreed, NAMES))
+
+
+def sieve(side: Side, *links: Link, **messages: str) -> Sieve:
+    """A sieve over these links."""
+    return Sieve(side, {one.deal: one for one in links or (link(),)}, NAMES, messages)
+
+
+@pytest.mark.parametrize(
+    ("side", "record"),
+    [
+        (Side.CRM, DEAL),
+        (Side.CRM, replace(DEAL, title="")),
+        (Side.TABLE, ROW),
+        (Side.TABLE, replace(ROW, message=None)),
+    ],
+)
+def test_what_is_as_it_was_left_rests(side: Side, record: Record) -> None:
+    held = sieve(side)
+    assert held.holds(record)
+    assert held.found == {"d1"}
+
+
+@pytest.mark.parametrize(
+    "deal",
+    [
+        replace(DEAL, id="d2"),
+        replace(DEAL, raw=("Roof", "won")),
+        replace(DEAL, stamp=6.0),
+        replace(DEAL, stamp=4.0),
+        replace(DEAL, stamp=None),
+        replace(DEAL, title="Other"),
+        replace(DEAL, outside="p2"),
+        replace(DEAL, lacks=frozenset({1})),
+    ],
+)
+def test_a_deal_that_differs_in_the_least_is_kept(deal: Record) -> None:
+    held = sieve(Side.CRM)
+    assert held.strained(iter([deal])) == {deal.id: deal}
+    assert not held.found
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        replace(ROW, id="r2"),
+        replace(ROW, partner=None),
+        replace(ROW, partner="d2"),
+        replace(ROW, raw=("Roof", "o2")),
+        replace(ROW, message="Deleted in HighLevel"),
+        replace(ROW, lacks=frozenset({0})),
+    ],
+)
+def test_a_row_that_differs_in_the_least_is_kept(row: Record) -> None:
+    held = sieve(Side.TABLE)
+    assert held.strained(iter([row])) == {row.id: row}
+    assert not held.found
+
+
+@pytest.mark.parametrize("state", [state for state in LinkState if state is not LinkState.BOTH])
+def test_only_links_with_both_records_rest(state: LinkState) -> None:
+    assert not sieve(Side.CRM, replace(link(), state=state)).holds(DEAL)
+    assert not sieve(Side.TABLE, replace(link(), state=state)).holds(ROW)
+
+
+def test_a_stamp_of_which_nobody_knows_whose_it_is_keeps_the_deal() -> None:
+    assert not sieve(Side.CRM, replace(link(), foreign=None)).holds(DEAL)
+    assert not sieve(Side.CRM, replace(link(), foreign=4.0)).holds(DEAL)
+    assert sieve(Side.CRM, replace(link(), foreign=None, own=(5.0,))).holds(DEAL), "it is our own"
+
+
+def test_what_was_last_written_to_the_sync_cell_counts_more_than_what_was_listed() -> None:
+    assert not sieve(Side.TABLE, r1="Deleted in HighLevel").holds(ROW)
+    assert sieve(Side.TABLE, r1="").holds(replace(ROW, message="said before"))
+
+
+def both(deals: Iterable[Record], rows: Iterable[Record], *named: str) -> tuple[set[str], set[str], set[str], set[str]]:
+    """(Links to plan, links at rest, deals, rows) after two sweeps over two links."""
+    links = (link(), link("d2", "r2"))
+    crm, table = sieve(Side.CRM, *links), sieve(Side.TABLE, *links)
+    kept, kept_rows = crm.strained(iter(deals)), table.strained(iter(rows))
+    planned, resting = apart(kept, kept_rows, crm, table, named)
+    return set(planned), set(resting.links), set(kept), set(kept_rows)
+
+
+DEALS, ROWS = (DEAL, replace(DEAL, id="d2")), (ROW, replace(ROW, id="r2", partner="d2"))
+
+
+def test_a_link_rests_with_both_its_records() -> None:
+    assert both(DEALS, ROWS) == (set(), {"d1", "d2"}, set(), set())
+
+
+def test_an_edited_record_brings_its_partner_along_as_it_was_left() -> None:
+    edited = replace(DEAL, raw=("Roof", "won"), stamp=9.0)
+    assert both([edited, DEALS[1]], ROWS) == ({"d1"}, {"d2"}, {"d1"}, {"r1"})
+    typed = replace(ROW, raw=("Roof", "o2"))
+    assert both(DEALS, [typed, ROWS[1]]) == ({"d1"}, {"d2"}, {"d1"}, {"r1"})
+
+
+def test_a_missing_record_is_planned() -> None:
+    assert both(DEALS[1:], ROWS) == ({"d1"}, {"d2"}, set(), {"r1"})
+    assert both(DEALS, ROWS[1:]) == ({"d1"}, {"d2"}, {"d1"}, set())
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_copied_row_brings_the_original_along(first: bool) -> None:
+    copy = replace(ROW, id="copy")
+    assert both(DEALS, [copy, *ROWS] if first else [*ROWS, copy]) == ({"d1"}, {"d2"}, {"d1"}, {"r1", "copy"})
+
+
+def test_a_row_with_another_ones_key_brings_both_links_along() -> None:
+    swapped = replace(ROW, partner="d2")
+    assert both(DEALS, [swapped, ROWS[1]]) == ({"d1", "d2"}, set(), {"d1", "d2"}, {"r1", "r2"})
+
+
+def test_of_a_record_that_is_shown_twice_the_later_one_counts() -> None:
+    typed = replace(ROW, raw=("Roof", "o2"))
+    assert both(DEALS, [ROW, typed, ROWS[1]])[0] == {"d1"}
+    assert both(DEALS, [typed, ROW, ROWS[1]])[:2] == (set(), {"d1", "d2"})
+
+
+def test_deals_that_are_named_are_planned() -> None:
+    assert both(DEALS, ROWS, "d2") == ({"d2"}, {"d1"}, {"d2"}, {"r2"})
+
+
+def test_a_listing_that_begins_anew_forgets_what_was_found() -> None:
+    held = sieve(Side.TABLE)
+    held.holds(ROW)
+    held.begin()
+    assert not held.found
+
+
+@pytest.mark.parametrize("raw", [("Roof", "open"), ("Žižkov “1”", None), (["p1", "s1"], 1.5), (True, 10**30)])
+def test_a_record_that_rests_is_put_together_as_it_was(raw: tuple[Raw, ...]) -> None:
+    agreed = {name: Agreed("x", value, value, "x") for name, value in zip(NAMES, raw, strict=True)}
+    one = Link("d1", "r1", title="T", seen=5.0, foreign=5.0, shadow=packed_shadow(agreed, NAMES))
+    held, rows = sieve(Side.CRM, one), sieve(Side.TABLE, one)
+    deal, row = Record("d1", raw, stamp=5.0, title="T"), Record("r1", raw, partner="d1", message="")
+    assert held.holds(deal)
+    assert rows.holds(row)
+    _, resting = apart({}, {}, held, rows, ())
+    deals, found = resting.records()
+    assert (deals["d1"].raw, deals["d1"].stamp, deals["d1"].title) == (raw, 5.0, "T")
+    assert (found["r1"].raw, found["r1"].partner, found["r1"].message) == (raw, "d1", "")
+    assert NONE_RESTING.records() == ({}, {})
