@@ -1,0 +1,328 @@
+"""Runs each alternative through the same world: a fill, 100 edits in peace, then 100 edits and new records in a storm.
+
+Between passes the servers' clock is moved on, so nobody waits. Rate limits are off. A pass is one process.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from syncd.sandbox.wire import Answer, Request, Service
+from syncd.sandbox.world import TABLE, Sandbox
+from tests.benchmarks.alternatives import install
+from tests.benchmarks.alternatives.clients import STAMP
+from tests.benchmarks.alternatives.ledger import Counts, Fate, Ledger
+from tests.benchmarks.alternatives.schedule import (
+    Author,
+    calm_edits,
+    crm_faults,
+    storm_edits,
+    table_faults,
+)
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+SEED = 45
+LIMIT_SECONDS = 120.0
+FOLDER = "tests.benchmarks.alternatives"
+PASSES = 8  # at most, until the sides agree
+LAG_SECONDS = 45.0  # of HighLevel's search in the storm; a pass every 30 s
+PASS_EVERY_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large the world is and how much happens in it."""
+
+    deals: int = 300
+    single: int = 60  # deals with one edit
+    apart: int = 10  # with two, in different fields
+    conflicts: int = 10  # with two, in the same field
+    waves: int = 5
+    before: int = 14  # edits of a wave before its pass
+    amid: int = 6  # and amid it
+    records: int = 6  # new deals, and new rows
+
+    @property
+    def edits(self) -> int:
+        """Edits in peace."""
+        return self.single + 2 * (self.apart + self.conflicts)
+
+    @property
+    def storm_edits(self) -> int:
+        """Edits in the storm."""
+        return self.waves * (self.before + self.amid)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """What is compared. `package` is what must be installed for it; `module` is one pass."""
+
+    name: str
+    module: str
+    package: str = ""
+    one_way: bool = False
+    stamp_column: bool = False  # the recipes need a column with the time of the last change
+
+
+ALTERNATIVES = (
+    Alternative("syncd", "syncd_pass"),
+    Alternative("script", "script", stamp_column=True),
+    Alternative("item_synchronizer", "items", package="item_synchronizer", stamp_column=True),
+    Alternative("dlt (one way)", "pipeline", package="dlt", one_way=True),
+)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was measured of one alternative; `missing` says why nothing was. Times in seconds, memory in bytes.
+
+    `passes` until both sides agreed (`agreed`), or until they came to rest without.
+    """
+
+    name: str
+    one_way: bool = False
+    missing: str = ""
+    deals_changed: int = 0
+    to_crm: int = 0
+    fill: Counts = field(default_factory=Counts)
+    idle: Counts = field(default_factory=Counts)
+    calm: Counts = field(default_factory=Counts)
+    calm_fate: Fate = field(default_factory=Fate)
+    agreed: bool = False
+    passes: int = 0
+    seconds: float = 0.0
+    storm: Counts = field(default_factory=Counts)
+    storm_fate: Fate = field(default_factory=Fate)
+    struck: int = 0
+    peak: int = 0
+    said: list[str] = field(default_factory=list)
+
+
+class Clock:
+    """The servers' clock: real time, moved on instead of waiting."""
+
+    def __init__(self) -> None:
+        self._offset = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self._offset
+
+    def move(self, seconds: float) -> None:
+        """Time passes."""
+        self._offset += seconds
+
+
+class Watch:
+    """A service that calls `act` once, when the first write arrives and before it takes effect."""
+
+    def __init__(self, service: Service, lock: threading.Lock) -> None:
+        self._service = service
+        self._lock = lock
+        self.act: Callable[[], None] = lambda: None
+
+    def handle(self, request: Request) -> Answer:
+        """Answers one request."""
+        reads = request.method == "GET" or request.path.endswith(("/opportunities/search", "/listRecords"))
+        if not reads:
+            with self._lock:
+                self.act()
+        return self._service.handle(request)
+
+
+class World:
+    """A sandbox, its people, and one alternative that runs in it."""
+
+    def __init__(self, alternative: Alternative, size: Size, folder: Path) -> None:
+        self.alternative, self.size, self.folder = alternative, size, folder
+        self.clock = Clock()
+        self.sandbox = Sandbox(seed=SEED, deals=size.deals, rate_per_second=None, clock=self.clock)
+        self.sandbox.highlevel.rate_limit = 10**9
+        self.sandbox.highlevel.allow_duplicates = True  # as its data have them: some contacts have several deals
+        if alternative.stamp_column:
+            self.sandbox.airtable.add_field(TABLE, STAMP, "lastModifiedTime")
+        lock = threading.Lock()
+        self.watches = [Watch(http.service, lock) for http in (self.sandbox.crm_http, self.sandbox.table_http)]
+        self.sandbox.crm_http.service, self.sandbox.table_http.service = self.watches
+        self.ledger = Ledger(self.sandbox, self.clock)
+        self.author = Author(self.ledger, SEED)
+        self.peak = 0
+        self.said: list[str] = []
+
+    def close(self) -> None:
+        """Stops the servers."""
+        self.sandbox.close()
+
+    # --- passes --------------------------------------------------------------------------------------------------
+
+    def run_pass(self, amid: Callable[[], None] = lambda: None) -> float:
+        """One pass; returns its seconds. `amid` happens at its first write, else at its end."""
+        once = _Once(amid)
+        for watch in self.watches:
+            watch.act = once
+        python = install.PYTHON if self.alternative.package else Path(sys.executable)
+        command = [str(python), "-m", f"{FOLDER}.{self.alternative.module}"]
+        began = time.perf_counter()
+        ran = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+        )
+        seconds = time.perf_counter() - began
+        once()
+        if ran.returncode:
+            self.said.append((ran.stderr or ran.stdout).strip()[-2000:])
+        peak = self.folder / "peak"
+        if peak.exists():
+            self.peak = max(self.peak, int(peak.read_text()))
+        self.clock.move(PASS_EVERY_SECONDS)
+        return seconds
+
+    def _environment(self) -> Mapping[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        return {
+            **kept,
+            **self.sandbox.environment(),
+            "PYTHONPATH": str(REPOSITORY),
+            "HOME": str(self.folder),
+            "SYNCD_STATE_DIR": str(self.folder / "state"),
+            "BENCH_STATE": str(self.folder),
+            "BENCH_PEAK": str(self.folder / "peak"),
+            "RUNTIME__DLTHUB_TELEMETRY": "false",
+        }
+
+    def run_until_agreed(self, most: int = PASSES) -> tuple[int, float, bool]:
+        """Passes until everything stands on both sides, or until one that writes nothing; also their seconds."""
+        spent = 0.0
+        for number in range(1, most + 1):
+            before = self.ledger.counts().writes
+            spent += self.run_pass()
+            if self.agreed():
+                return number, spent, True
+            if self.ledger.counts().writes == before and not self.alternative.one_way and self._shown():
+                return number, spent, False
+        return most, spent, False
+
+    def _shown(self) -> bool:
+        """Whether search shows everything: else a pass at rest may have more to do."""
+        return self.sandbox.highlevel.lag_seconds == 0
+
+    def agreed(self) -> bool:
+        """Whether both sides hold the same and people's last words; for a one-way reader, what HighLevel holds."""
+        if self.alternative.one_way:
+            return self.read_as_held()
+        return not self.sandbox.differences() and self.ledger.fate().agreed
+
+    def read_as_held(self) -> bool:
+        """Whether dlt's SQLite file holds every deal as HighLevel does."""
+        columns = "id", "name", "monetary_value", "status", "pipeline_stage_id", "assigned_to"
+        names = "id", "name", "monetaryValue", "status", "pipelineStageId", "assignedTo"
+        held = {tuple(_plain(deal.get(name)) for name in names) for deal in self.sandbox.highlevel.deals()}
+        path = self.folder / "deals.db"
+        if not path.exists():
+            return False
+        with closing(sqlite3.connect(path)) as database:
+            rows = database.execute(f"SELECT {', '.join(columns)} FROM deals").fetchall()  # noqa: S608
+        return {tuple(_plain(value) for value in row) for row in rows} == held
+
+    # --- the three acts ------------------------------------------------------------------------------------------
+
+    def fill(self, found: Outcome) -> None:
+        """The first passes, until both sides agree; then one that has nothing to do."""
+        _, _, agreed = self.run_until_agreed()
+        found.fill = self.ledger.counts()
+        if not agreed:
+            found.missing = f"its first passes did not bring the sides into agreement: {' '.join(self.said)[-300:]}"
+        self.ledger.forget()
+        self.run_pass()
+        found.idle = self.ledger.counts()
+        self.ledger.forget()
+
+    def peace(self, found: Outcome) -> None:
+        """100 edits, no faults, no lag."""
+        plan = calm_edits(self.author, self.size.single, self.size.apart, self.size.conflicts)
+        self.author.carry_out(plan.first)
+        self.clock.move(10)
+        self.author.carry_out(plan.later)
+        self.clock.move(60)
+        found.deals_changed, found.to_crm = plan.deals, plan.to_crm
+        found.passes, found.seconds, found.agreed = self.run_until_agreed()
+        found.calm, found.calm_fate = self.ledger.counts(), self.ledger.fate()
+        self.ledger.forget()
+
+    def storm(self, found: Outcome) -> None:
+        """Edits before and amid passes, new deals and rows, while requests fail and search lags."""
+        self.ledger.edits.clear()  # those in peace have had their say; the storm hits other deals
+        self.sandbox.highlevel.lag_seconds = LAG_SECONDS
+        faults = [crm_faults(SEED), table_faults(SEED)]
+        self.sandbox.crm_http.faults, self.sandbox.table_http.faults = faults
+        waves = storm_edits(self.author, self.size.waves, self.size.before, self.size.amid)
+        for number, wave in enumerate(waves):
+            self.author.carry_out(wave.before)
+            for at in range(number, self.size.records, self.size.waves):
+                self.ledger.add_deal(f"Newcomer deal {at}")
+                self.ledger.add_row(f"Newcomer row {at}")
+            self.clock.move(10)
+            self.run_pass(lambda wave=wave: self.author.carry_out(wave.amid))  # type: ignore[misc]
+        found.struck = sum(fault.times == 0 for side in faults for fault in side)
+        for side in (self.sandbox.crm_http, self.sandbox.table_http):
+            side.faults = []
+        self.run_until_agreed()
+        found.storm, found.storm_fate = self.ledger.counts(), self.ledger.fate()
+
+
+class _Once:
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+        self._done = False
+
+    def __call__(self) -> None:
+        if not self._done:
+            self._done = True
+            self._act()
+
+
+def _plain(value: object) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def compare_one(alternative: Alternative, size: Size, folder: Path) -> Outcome:
+    """One alternative through the three acts."""
+    found = Outcome(alternative.name, alternative.one_way)
+    if alternative.package and (why := install.installed(alternative.package)):
+        found.missing = f"not installed: {why}"
+        return found
+    world = World(alternative, size, folder)
+    try:
+        for act in (world.fill, world.peace, world.storm):
+            act(found)
+            if found.missing:
+                break
+    finally:
+        found.peak, found.said = world.peak, world.said
+        world.close()
+    return found
+
+
+def compare(size: Size | None = None, names: tuple[str, ...] = ()) -> list[Outcome]:
+    """All alternatives, or those that are named."""
+    found = []
+    for alternative in ALTERNATIVES:
+        if names and alternative.name not in names:
+            continue
+        print(f"alternatives: {alternative.name}", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory(prefix="syncd-alternative-") as folder:
+            found.append(compare_one(alternative, size or Size(), Path(folder)))
+    return found
