@@ -1,4 +1,4 @@
-"""The two clients that the script and the wiring of item_synchronizer share, as recipes have them: httpx and pyairtable.
+"""The two clients that the script and the wiring of item_synchronizer share: httpx and pyairtable, as in recipes.
 
 A record is a dict by column, the same for both sides. What fails for a passing reason is repeated three times, writes
 too, as recipes and pyairtable's own retries do.

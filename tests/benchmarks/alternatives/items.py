@@ -110,7 +110,7 @@ class Wiring:
 
     def run(self) -> None:
         """One pass."""
-        from item_synchronizer import MostRecentRS, Synchronizer
+        from item_synchronizer import MostRecentRS, Synchronizer  # type: ignore[import-not-found,unused-ignore]
 
         deals = {deal["id"]: self.highlevel.record(deal) for deal in self.highlevel.deals()}
         mapped = set(self.state.ids.inverse)

@@ -71,11 +71,6 @@ class Fate:
     duplicates: int = 0
     missing: int = 0
 
-    @property
-    def agreed(self) -> bool:
-        """Everything stands on both sides, once."""
-        return not (self.one_side or self.lost or self.duplicates or self.missing)
-
 
 class Ledger:
     """Plays people on a sandbox and keeps account of their edits."""

@@ -79,6 +79,7 @@ class Calm:
     first: list[Plan]
     later: list[Plan]
     deals: int  # that change
+    from_crm: int  # those of them that change in HighLevel
     to_crm: int  # edits that HighLevel must be told
 
 
@@ -99,7 +100,8 @@ def calm_edits(author: Author, single: int, apart: int, conflicts: int) -> Calm:
         later.append(Plan(_OTHER[side], deal, column))
     lost = {(plan.deal, plan.column) for plan in later if plan.side == "crm"}
     kept = [plan for plan in [*first, *later] if plan.side == "table" and (plan.deal, plan.column) not in lost]
-    return Calm(first, later, single + apart + conflicts, len(kept))
+    edited = {plan.deal for plan in [*first, *later] if plan.side == "crm"}
+    return Calm(first, later, single + apart + conflicts, len(edited), len(kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,9 @@ def crm_faults(seed: int) -> list[Fault]:
         *_scattered(source, 40, put, method="PUT", path="/opportunities/"),
         *_scattered(source, 12, [BROKEN, CUT, TOO_MANY], method="POST", path="/opportunities/search"),
         *_scattered(source, 12, [BROKEN, CUT], method="GET", path="/opportunities/"),
-        *_scattered(source, 4, [LOST_ANSWER, DONE_AND_500], method="POST", path="/opportunities/", contains="contactId"),
+        *_scattered(
+            source, 4, [LOST_ANSWER, DONE_AND_500], method="POST", path="/opportunities/", contains="contactId"
+        ),
     ]
 
 
