@@ -22,7 +22,7 @@ from syncd.sandbox.wire import Answer, Request, Service
 from syncd.sandbox.world import TABLE, Sandbox
 from tests.benchmarks.alternatives import install
 from tests.benchmarks.alternatives.clients import STAMP
-from tests.benchmarks.alternatives.ledger import Counts, Fate, Ledger
+from tests.benchmarks.alternatives.ledger import Counts, Fate, Ledger, SideName
 from tests.benchmarks.alternatives.schedule import (
     Author,
     calm_edits,
@@ -130,19 +130,20 @@ class Clock:
 
 
 class Watch:
-    """A service that calls `act` once, when the first write arrives and before it takes effect."""
+    """A service that calls `act` with each write that arrives, before it takes effect."""
 
-    def __init__(self, service: Service, lock: threading.Lock) -> None:
+    def __init__(self, side: SideName, service: Service, lock: threading.Lock) -> None:
+        self._side = side
         self._service = service
         self._lock = lock
-        self.act: Callable[[], None] = lambda: None
+        self.act: Callable[[SideName, str], None] = lambda _side, _text: None
 
     def handle(self, request: Request) -> Answer:
         """Answers one request."""
         reads = request.method == "GET" or request.path.endswith(("/opportunities/search", "/listRecords"))
         if not reads:
             with self._lock:
-                self.act()
+                self.act(self._side, f"{request.path} {request.body.decode(errors='replace')}")
         return self._service.handle(request)
 
 
@@ -158,8 +159,9 @@ class World:
         if alternative.stamp_column:
             self.sandbox.airtable.add_field(TABLE, STAMP, "lastModifiedTime")
         lock = threading.Lock()
-        self.watches = [Watch(http.service, lock) for http in (self.sandbox.crm_http, self.sandbox.table_http)]
-        self.sandbox.crm_http.service, self.sandbox.table_http.service = self.watches
+        crm, rows = self.sandbox.crm_http, self.sandbox.table_http
+        self.watches = [Watch("crm", crm.service, lock), Watch("table", rows.service, lock)]
+        crm.service, rows.service = self.watches
         self.ledger = Ledger(self.sandbox, self.clock)
         self.author = Author(self.ledger, SEED)
         self.peak = 0
@@ -173,7 +175,7 @@ class World:
 
     def run_pass(self, amid: Callable[[], None] = lambda: None) -> float:
         """One pass; returns its seconds. `amid` happens at its first write, else at its end."""
-        once = _Once(amid)
+        once = _Once(self.ledger, amid)
         for watch in self.watches:
             watch.act = once
         python = install.PYTHON if self.alternative.package else Path(sys.executable)
@@ -208,6 +210,7 @@ class World:
             "BENCH_AHEAD": str(self.clock.ahead),
             "BENCH_STATE": str(self.folder),
             "BENCH_PEAK": str(self.folder / "peak"),
+            "PYTHONHASHSEED": "0",  # item_synchronizer goes through sets
             "RUNTIME__DLTHUB_TELEMETRY": "false",
         }
 
@@ -305,14 +308,22 @@ class World:
 
 
 class _Once:
-    def __init__(self, act: Callable[[], None]) -> None:
+    """What happens amid a pass, at its first write. `side` and `text` are that write's."""
+
+    def __init__(self, ledger: Ledger, act: Callable[[], None]) -> None:
+        self._ledger = ledger
         self._act = act
         self._done = False
 
-    def __call__(self) -> None:
+    def __call__(self, side: SideName = "crm", text: str = "") -> None:
         if not self._done:
             self._done = True
+            before = len(self._ledger.edits)
             self._act()
+            for edit in self._ledger.edits[before:]:
+                rows = self._ledger.sandbox.airtable.find_rows(TABLE, "GHL ID", edit.deal)
+                if edit.side == side and any(record in text for record in [edit.deal, *rows]):
+                    self._ledger.in_window.append(edit)
 
 
 def _plain(value: object) -> str:

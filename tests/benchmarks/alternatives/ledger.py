@@ -63,11 +63,15 @@ class Counts:
 
 @dataclass(slots=True)
 class Fate:
-    """What became of people's last words: on both sides, on one only, on neither; and records too many or missing."""
+    """What became of people's last words: on both sides, on one only, on neither; and records too many or missing.
+
+    `in_window`: those of the lost that were typed into a record while a write of it was on its way.
+    """
 
     carried: int = 0
     one_side: list[Edit] = field(default_factory=list)
     lost: list[Edit] = field(default_factory=list)
+    in_window: int = 0
     duplicates: int = 0
     missing: int = 0
 
@@ -79,6 +83,7 @@ class Ledger:
         self.sandbox = sandbox
         self._clock = clock
         self.edits: list[Edit] = []
+        self.in_window: list[Edit] = []
         self.new_deals: list[str] = []
         self.new_rows: dict[str, str] = {}  # the row of each name
         self._crm_writes: list[list[tuple[Any, Any]]] = []
@@ -177,6 +182,7 @@ class Ledger:
                 found.carried += 1
             else:
                 (found.one_side if any(stands) else found.lost).append(edit)
+        found.in_window = sum(edit in self.in_window for edit in found.lost)
         self._count_records(found)
         return found
 

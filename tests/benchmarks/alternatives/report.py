@@ -59,6 +59,7 @@ def _rows(size: Size) -> list[tuple[str, Cell]]:
         ("edits lost", _both(lambda one: str(len(one.calm_fate.lost)))),
         ("storm: requests that failed", lambda one: str(one.struck)),
         ("storm: edits lost", _lost),
+        ("  of these, typed amid that very write", _both(lambda one: str(one.storm_fate.in_window))),
         ("storm: edits undone on the way", _both(lambda one: str(one.storm.undone))),
         ("storm: edits never carried", _both(lambda one: str(len(one.storm_fate.one_side)))),
         ("storm: deals or rows made twice", _both(lambda one: str(one.storm_fate.duplicates))),
@@ -113,7 +114,8 @@ edits, half on either side, of {deals} deals; {size.apart} deals are edited on b
 waves, some of them amid a pass; {size.records} new deals and {size.records} new rows; answers that are lost, 500, 503,
 429 and cut connections at fixed places; a search that lags {LAG_SECONDS:.0f} s, and a pass every
 {PASS_EVERY_SECONDS:.0f} s. Everything is counted at the servers. The sides agree when they hold the same, whatever was
-lost on the way. An edit is lost when it was a person's last word on a field and stands on neither side in the end."""
+lost on the way. An edit is lost when it was a person's last word on a field and stands on neither side in the end. One
+that arrives between the last read of a record and the write that is on its way, nobody can save (LIMITS)."""
 
 
 def _notes() -> str:
