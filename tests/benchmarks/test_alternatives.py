@@ -79,6 +79,24 @@ def test_what_people_type_is_neither_a_write_nor_a_workflow_of_a_program(sandbox
     assert ledger.counts() == Counts()
 
 
+def test_of_a_deal_that_both_write_only_the_program_s_fields_count(sandbox: Sandbox, ledger: Ledger) -> None:
+    deal = sandbox.highlevel.deals()[0]["id"]
+    ledger.forget()
+    ledger.type("crm", deal, "Name", "typed")
+    put(sandbox, deal, name="typed", monetaryValue=17)
+    assert ledger.counts() == Counts(crm_writes=1, fields_written=2, fields_equal=1, fired=2)  # and nothing undone
+
+
+def test_a_search_and_a_listing_are_reads_though_they_are_posted(sandbox: Sandbox, ledger: Ledger) -> None:
+    for http, path in ((sandbox.crm_http, "/opportunities/search"), (sandbox.table_http, "/v0/app/Deals/listRecords")):
+        http.handle(Request("POST", path))
+        http.handle(Request("GET", path))
+        http.handle(Request("POST", path.rpartition("/")[0]))
+    counts = ledger.counts()
+    assert (counts.crm_reads, counts.crm_writes, counts.table_reads, counts.table_writes) == (2, 1, 2, 1)
+    assert (counts.calls, counts.writes) == (6, 2)
+
+
 def test_an_edit_is_on_one_side_then_carried(sandbox: Sandbox, ledger: Ledger) -> None:
     deal = sandbox.highlevel.deals()[0]["id"]
     ledger.type("crm", deal, "Name", "typed")
