@@ -12,7 +12,7 @@ import pytest
 from syncd.sandbox.wire import Request
 from syncd.sandbox.world import TABLE, Sandbox
 from tests.benchmarks.alternatives import compare, install, report
-from tests.benchmarks.alternatives.compare import ALTERNATIVES, Clock, Outcome, Size, World, compare_one
+from tests.benchmarks.alternatives.compare import ALTERNATIVES, Clock, Outcome, Size, Spent, World, compare_one
 from tests.benchmarks.alternatives.ledger import Counts, Fate, Ledger
 from tests.benchmarks.alternatives.schedule import Author, Plan, calm_edits, crm_faults, storm_edits, table_faults
 
@@ -216,15 +216,15 @@ def test_a_program_that_writes_over_edits_is_found_out(tmp_path: Path, monkeypat
         world.fill(found)
         vandal = Author(world.ledger, 5)
 
-        def undo(*_: object) -> float:
+        def undo(*_: object) -> Spent:
             for edit in world.ledger.last_words():
                 put(world.sandbox, edit.deal, name="vandal")
                 patch(world.sandbox, edit.deal, Name="vandal")
-            return 0.0
+            return Spent(0.0, 0.0)
 
         vandal.carry_out([Plan("crm", deal, "Name") for deal in vandal.deals(3)])
         monkeypatch.setattr(world, "run_pass", undo)
-        assert world.run_until_agreed() == (1, 0.0, True)  # both sides hold the same
+        assert world.run_until_agreed() == (1, Spent(0.0, 0.0), True)  # both sides hold the same
         assert len(world.ledger.fate().lost) == world.ledger.counts().undone == 3
     finally:
         world.close()

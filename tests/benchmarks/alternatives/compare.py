@@ -6,6 +6,7 @@ Between passes the servers' clock is moved on, so nobody waits. Rate limits are 
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import statistics
 import subprocess
@@ -88,8 +89,8 @@ ALTERNATIVES = (
 class Outcome:
     """What was measured of one alternative; `missing` says why nothing was. Times in seconds, memory in bytes.
 
-    `calm` is the first round in peace, `seconds` the median of all of them; `passes` until both sides held the same
-    (`agreed`), or until they came to rest without. `due` are the workflows that edits of rows explain (the fewest and
+    `calm` is the first round in peace, `seconds` and `cpu_seconds` the medians of all of them; `passes` until both sides
+    held the same (`agreed`), or until they came to rest without. `due` are the workflows that edits of rows explain (the fewest and
     the most), `storm_words` the edits that are a person's last word, of a one-way reader those in HighLevel.
     """
 
@@ -107,12 +108,31 @@ class Outcome:
     agreed: bool = False
     passes: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     storm: Counts = field(default_factory=Counts)
     storm_agreed: bool = False
     storm_fate: Fate = field(default_factory=Fate)
     struck: int = 0
     peak: int = 0
     said: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds of passes."""
+
+    wall: float
+    cpu: float
+
+    def plus(self, other: Spent) -> Spent:
+        """Both together."""
+        return Spent(self.wall + other.wall, self.cpu + other.cpu)
+
+
+def _cpu_of_children() -> float:
+    """CPU seconds of all processes that were started and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class Clock:
@@ -173,14 +193,14 @@ class World:
 
     # --- passes --------------------------------------------------------------------------------------------------
 
-    def run_pass(self, amid: Callable[[], None] = lambda: None) -> float:
-        """One pass; returns its seconds. `amid` happens at its first write, else at its end."""
+    def run_pass(self, amid: Callable[[], None] = lambda: None) -> Spent:
+        """One pass; returns the time it took. `amid` happens at its first write, else at its end."""
         once = _Once(self.ledger, amid)
         for watch in self.watches:
             watch.act = once
         python = install.PYTHON if self.alternative.package else Path(sys.executable)
         command = [str(python), "-m", f"{FOLDER}.{self.alternative.module}"]
-        began = time.perf_counter()
+        began, used = time.perf_counter(), _cpu_of_children()
         ran = subprocess.run(
             command,
             cwd=self.folder,
@@ -189,7 +209,7 @@ class World:
             text=True,
             timeout=LIMIT_SECONDS,
         )
-        seconds = time.perf_counter() - began
+        spent = Spent(time.perf_counter() - began, _cpu_of_children() - used)
         once()
         if ran.returncode:
             self.said.append((ran.stderr or ran.stdout).strip()[-2000:])
@@ -197,7 +217,7 @@ class World:
         if peak.exists():
             self.peak = max(self.peak, int(peak.read_text()))
         self.clock.move(PASS_EVERY_SECONDS)
-        return seconds
+        return spent
 
     def _environment(self) -> Mapping[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
@@ -214,12 +234,12 @@ class World:
             "RUNTIME__DLTHUB_TELEMETRY": "false",
         }
 
-    def run_until_agreed(self, most: int = PASSES) -> tuple[int, float, bool]:
-        """Passes until everything stands on both sides, or until one that writes nothing; also their seconds."""
-        spent = 0.0
+    def run_until_agreed(self, most: int = PASSES) -> tuple[int, Spent, bool]:
+        """Passes until nothing is still to come, or until one that writes nothing: how many, their time, and which."""
+        spent = Spent(0.0, 0.0)
         for number in range(1, most + 1):
             before = self.ledger.counts().writes
-            spent += self.run_pass()
+            spent = spent.plus(self.run_pass())
             if self.agreed():
                 return number, spent, True
             if self.ledger.counts().writes == before and not self.alternative.one_way and self._shown():
@@ -271,8 +291,8 @@ class World:
             self.clock.move(10)
             self.author.carry_out(plan.later)
             self.clock.move(60)
-            passes, seconds, agreed = self.run_until_agreed()
-            times.append(seconds)
+            passes, spent, agreed = self.run_until_agreed()
+            times.append(spent)
             if not number:
                 found.passes, found.agreed = passes, agreed
                 found.calm, found.calm_fate = self.ledger.counts(), self.ledger.fate()
@@ -280,7 +300,8 @@ class World:
                 found.calm_due = plan.to_crm
             self.ledger.forget()
             self.ledger.edits.clear()  # these have had their say
-        found.seconds = statistics.median(times)
+        found.seconds = statistics.median(spent.wall for spent in times)
+        found.cpu_seconds = statistics.median(spent.cpu for spent in times)
 
     def storm(self, found: Outcome) -> None:
         """Edits before and amid passes, new deals and rows, while requests fail and search lags."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sqlite3
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -32,7 +34,7 @@ def _least(one: Outcome) -> str:
 
 
 def _time(one: Outcome) -> str:
-    return f"{one.seconds:.1f} s in {one.passes}" if one.agreed else f"never ({one.passes} tried)"
+    return f"{one.seconds:.1f} s ({one.cpu_seconds:.1f} s)" if one.agreed else "never"
 
 
 def _both(cell: Cell) -> Cell:
@@ -47,6 +49,11 @@ def _lost(one: Outcome) -> str:
     return f"{lost} of {one.storm_words}"
 
 
+def _lost_in_peace(one: Outcome) -> str:
+    fate = one.calm_fate
+    return f"{len(fate.lost)} of {fate.carried + len(fate.one_side) + len(fate.lost)}"
+
+
 def _rows(size: Size) -> list[tuple[str, Cell]]:
     return [
         ("calls per changed deal", _calls),
@@ -54,9 +61,10 @@ def _rows(size: Size) -> list[tuple[str, Cell]]:
         ("fields written", _both(lambda one: str(one.calm.fields_written))),
         ("of these, no-op writes (same value)", _both(lambda one: str(one.calm.fields_equal))),
         ("workflows fired (due)", _both(lambda one: f"{one.calm.fired} ({one.calm_due})")),
-        (f"time to agree on {size.edits} edits, in passes", _time),
+        (f"time to agree on {size.edits} edits: wall (CPU)", _time),
+        ("  passes", lambda one: str(one.passes)),
         ("  at the services' rate limits, at least", _least),
-        ("edits lost", _both(lambda one: str(len(one.calm_fate.lost)))),
+        ("edits lost", _both(_lost_in_peace)),
         ("storm: requests that failed", lambda one: str(one.struck)),
         ("storm: edits lost", _lost),
         ("  of these, typed amid that very write", _both(lambda one: str(one.storm_fate.in_window))),
@@ -91,7 +99,15 @@ def _versions(found: Sequence[Outcome]) -> str:
     names = [f"{name} {install.version_of(name)}" for name in others]
     ours = [f"{name} {version(name)}" for name in ("httpx", "pyairtable")]
     known = ", ".join([f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}", *ours, *names])
-    return f"{datetime.now(UTC):%Y-%m-%d}, syncd {__version__}, {known}. An empty Python takes {_empty_python()}."
+    said = f"{datetime.now(UTC):%Y-%m-%d}, syncd {__version__}, {known}; {_machine()}. "
+    return textwrap.fill(f"{said}An empty Python takes {_empty_python()}.", 120)
+
+
+def _machine() -> str:
+    cores, load = os.cpu_count() or 1, os.getloadavg()[0]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 10**9
+    busy = f", load {load:.1f} at the end: wall times are too high" if load > 1.5 * cores else ""
+    return f"{platform.system()} {platform.machine()}, {cores} cores, {memory:.0f} GB{busy}"
 
 
 def _empty_python() -> str:
@@ -107,15 +123,17 @@ def _empty_python() -> str:
 
 def _story(size: Size) -> str:
     deals = size.single + size.apart + size.conflicts
-    return f"""\
-The same {size.deals} deals on the same servers, rate limits off, each pass a process of its own. In peace: {size.edits}
-edits, half on either side, of {deals} deals; {size.apart} deals are edited on both sides in different fields,
-{size.conflicts} in the same one, where the later edit must win. In the storm: {size.storm_edits} edits in {size.waves}
-waves, some of them amid a pass; {size.records} new deals and {size.records} new rows; answers that are lost, 500, 503,
-429 and cut connections at fixed places; a search that lags {LAG_SECONDS:.0f} s, and a pass every
-{PASS_EVERY_SECONDS:.0f} s. Everything is counted at the servers. The sides agree when they hold the same, whatever was
-lost on the way. An edit is lost when it was a person's last word on a field and stands on neither side in the end. One
-that arrives between the last read of a record and the write that is on its way, nobody can save (LIMITS)."""
+    peace = f"""The same {size.deals} deals on the same servers, rate limits off, each pass a process of its own.
+        In peace: {size.edits} edits, half on either side, of {deals} deals; {size.apart} deals are edited on both sides
+        in different fields, {size.conflicts} in the same one, where the later edit must win. The sides agree when they
+        hold the same, whatever was lost on the way; times are medians of {size.rounds} rounds."""
+    storm = f"""In the storm: {size.storm_edits} edits in {size.waves} waves, some of them amid a pass; {size.records}
+        new deals and {size.records} new rows; answers that are lost, 500, 503, 429 and cut connections at fixed places; a
+        search that lags {LAG_SECONDS:.0f} s, and a pass every {PASS_EVERY_SECONDS:.0f} s."""
+    count = """Everything is counted at the servers. An edit is lost when it was a person's last word on a field and
+        stands on neither side in the end. One that arrives between the last read of a record and the write that is on
+        its way, nobody can save (LIMITS)."""
+    return "\n\n".join(textwrap.fill(" ".join(part.split()), 120) for part in (peace, storm, count))
 
 
 def _notes() -> str:
