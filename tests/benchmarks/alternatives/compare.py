@@ -89,9 +89,10 @@ ALTERNATIVES = (
 class Outcome:
     """What was measured of one alternative; `missing` says why nothing was. Times in seconds, memory in bytes.
 
-    `calm` is the first round in peace, `seconds` and `cpu_seconds` the medians of all of them; `passes` until both sides
-    held the same (`agreed`), or until they came to rest without. `due` are the workflows that edits of rows explain (the fewest and
-    the most), `storm_words` the edits that are a person's last word, of a one-way reader those in HighLevel.
+    `calm` is the first round in peace, `seconds` and `cpu_seconds` the medians of all of them. `passes`: until both
+    sides held the same (`agreed`), or until they came to rest without. `due`: the workflows that edits of rows explain
+    (the fewest and the most). `storm_words`: edits that are a person's last word; of a one-way reader those in
+    HighLevel.
     """
 
     name: str

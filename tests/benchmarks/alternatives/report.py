@@ -128,8 +128,8 @@ def _story(size: Size) -> str:
         in different fields, {size.conflicts} in the same one, where the later edit must win. The sides agree when they
         hold the same, whatever was lost on the way; times are medians of {size.rounds} rounds."""
     storm = f"""In the storm: {size.storm_edits} edits in {size.waves} waves, some of them amid a pass; {size.records}
-        new deals and {size.records} new rows; answers that are lost, 500, 503, 429 and cut connections at fixed places; a
-        search that lags {LAG_SECONDS:.0f} s, and a pass every {PASS_EVERY_SECONDS:.0f} s."""
+        new deals and {size.records} new rows; answers that are lost, 500, 503, 429 and cut connections at fixed places;
+        a search that lags {LAG_SECONDS:.0f} s, and a pass every {PASS_EVERY_SECONDS:.0f} s."""
     count = """Everything is counted at the servers. An edit is lost when it was a person's last word on a field and
         stands on neither side in the end. One that arrives between the last read of a record and the write that is on
         its way, nobody can save (LIMITS)."""
