@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.benchmarks.alternatives.compare import compare
+from tests.benchmarks.alternatives.report import write_section
 from tests.benchmarks.report import Measured, Startup, checks_of, markdown
 from tests.benchmarks.scene import counted_calls, forget_calls, opened
 from tests.benchmarks.server import serving
@@ -116,6 +118,7 @@ def main() -> int:
     output = given.output or (RESULTS if sorted(given.sizes) == list(SIZES) else None)
     if output is not None:
         output.write_text(text, encoding="utf-8")
+        print(write_section(compare(), output))
         note(f"written to {output}")
     return 0 if all(check.met for check in checks) else 1
 
