@@ -5,21 +5,21 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.benchmarks import engine, fleet
 from tests.benchmarks.alternatives.compare import compare
 from tests.benchmarks.alternatives.report import write_section
+from tests.benchmarks.process import of_process
 from tests.benchmarks.report import Measured, Startup, checks_of, markdown
 from tests.benchmarks.scene import counted_calls, forget_calls, opened
 from tests.benchmarks.server import serving
 from tests.benchmarks.window import measure as measure_windows
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).with_name("results.md")
 SIZES = (1_000, 5_000, 20_000)
 STARTS = 10
@@ -35,16 +35,6 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - cpu
-
-
-def of_process(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Runs Python to its end, in the repository."""
-    command = [sys.executable, *arguments]
-    environment = {**os.environ, **variables}
-    ran = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
-    if ran.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} ended with {ran.returncode}: {ran.stderr or ran.stdout}")
-    return ran
 
 
 def peak_memory(folder: str, environment: Mapping[str, str]) -> int:
@@ -111,9 +101,15 @@ def main() -> int:
     note("start-up")
     bare = statistics.median(timed(lambda: of_process("-c", "pass"))[0] for _ in range(STARTS))
     startup = Startup(median_start("--version"), status, bare, peak_memory("--imports", {}))
-    checks = checks_of(found, startup)
+    alone, compared = engine.costs(note=note), engine.compared_alone()
+    note(f"{fleet.PAIRS} pairs")
+    many = fleet.measured()
+    checks = [*checks_of(found, startup), *engine.checks(alone, compared), *fleet.checks(many)]
     note("the window between read and write")
-    text = markdown(found, startup, checks, measure_windows(), load=load, seconds=time.monotonic() - began)
+    sections = {"The engine alone": engine.tables(alone, compared), "Many pairs": fleet.table_of(many)}
+    windows = measure_windows()
+    seconds = time.monotonic() - began
+    text = markdown(found, startup, checks, windows, sections, load=load, seconds=seconds)
     print(text)
     output = given.output or (RESULTS if sorted(given.sizes) == list(SIZES) else None)
     if output is not None:
