@@ -135,6 +135,39 @@ def slowed_by(
     return meter if longest > wanted else None
 
 
+class Pace(Enum):
+    """How a stretched interval is shared out over a day."""
+
+    STEADY = "steady"
+    ACTIVE = "while people edit"  # somebody edited lately: passes come more often
+    NIGHT = "at night"  # nobody did, and it is night: more seldom
+
+
+ACTIVE_SECONDS: Final = 1800.0  # an edit that was carried so lately means that people are at work
+ACTIVE_TIMES: Final = 3.0  # so many times as often then, and
+NIGHT_TIMES: Final = (
+    3.0  # so many times as seldom at night: eight such hours save what pays for nearly three active ones
+)
+NIGHT_HOURS: Final = frozenset({22, 23, 0, 1, 2, 3, 4, 5})  # of the local time
+
+
+def pace(since_edit: float | None, hour: int) -> Pace:
+    """The pace `since_edit` seconds after the last edit that was carried (None: none is known), at that local hour."""
+    if since_edit is not None and 0 <= since_edit <= ACTIVE_SECONDS:
+        return Pace.ACTIVE
+    return Pace.NIGHT if hour in NIGHT_HOURS else Pace.STEADY
+
+
+def paced(even: float, wanted: float, pace: Pace) -> float:
+    """The interval at this pace, of the one that would spend a budget evenly. Never shorter than `wanted`, and one that
+    no budget has stretched stays as it is."""
+    if even <= wanted:
+        return even
+    if pace is Pace.ACTIVE:
+        return max(wanted, even / ACTIVE_TIMES)
+    return even * NIGHT_TIMES if pace is Pace.NIGHT else even
+
+
 def full_every(wanted: float, meters: Sequence[Meter], now: float, extra: Mapping[str, float]) -> float:
     """Seconds between two full passes: `wanted`, or more, so that these take at most half of what is left. `extra` is
     by scope what a full pass of every pair costs more than another one."""

@@ -8,10 +8,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from syncd.budget import DAILY_CALLS, MONTHLY_CALLS, Meter, Span, full_every, interval, slowed_by, usual
+from syncd.budget import (
+    DAILY_CALLS,
+    MONTHLY_CALLS,
+    Meter,
+    Pace,
+    Span,
+    full_every,
+    interval,
+    pace,
+    paced,
+    slowed_by,
+    usual,
+)
 from syncd.model import Side
 from syncd.settings import PairSettings, Settings
 from syncd.store import FILE_NAME, Store, StoreFailed
@@ -22,6 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("syncd")
 LONGEST_WINDOW_SECONDS: Final = 10.0  # of the rate limits: HighLevel's
 KEEP_EVERY: Final = 100  # calls; a crash in the middle of a pass forgets fewer
+LATEST_PASSES: Final = 20  # among which the last edit is looked for
 MATERIAL: Final = 1.25  # an interval that grew or shrank by less than this is not worth a line in the log
 
 
@@ -95,7 +109,8 @@ class Ledger:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How the budgets of a pair stand at one moment. By scope: what a pass of all its pairs costs, and how many these
-    are. `seconds` is the interval that follows, `slowed_by` the meter that made it longer than `wanted`."""
+    are. `seconds` is the interval that spends them evenly, `slowed_by` the meter that made it longer than `wanted`,
+    `pace` how it is shared out over the day."""
 
     meters: Mapping[Side, Meter]
     calls: Mapping[str, int]
@@ -105,6 +120,12 @@ class Standing:
     seconds: float
     slowed_by: Meter | None
     full_every: float
+    pace: Pace = Pace.STEADY
+
+    @property
+    def every(self) -> float:
+        """Seconds from the beginning of one pass to that of the next, at the pace of now."""
+        return self.seconds if self.spent else paced(self.seconds, self.wanted, self.pace)
 
     @property
     def spent(self) -> bool:
@@ -134,7 +155,19 @@ def standing(store: Store, pairs: Sequence[PairSettings], pair: PairSettings, wa
     aside = {one.scope: extra[one.scope] * (one.span.end(now) - now) / full for one in every}
     seconds = interval(wanted, every, now, calls, aside)
     slow = slowed_by(wanted, every, now, calls, aside)
-    return Standing(meters, calls, shared, now, wanted, seconds, slow, full)
+    now_pace = Pace.STEADY
+    if slow is not None:
+        edited = [one.started for one in store.last_passes(LATEST_PASSES) if _carried(one.report)]
+        since = now - max(edited) if edited else None
+        now_pace = pace(since, datetime.fromtimestamp(now).astimezone().hour)
+        if now_pace is Pace.NIGHT and slow.span is Span.DAY:
+            now_pace = Pace.STEADY  # a day is over before its night has saved anything
+    return Standing(meters, calls, shared, now, wanted, seconds, slow, full, now_pace)
+
+
+def _carried(report: Mapping[str, Any]) -> bool:
+    """Whether a pass has carried somebody's edit."""
+    return any(sum((report.get(what) or {}).values()) for what in ("created", "updated", "deleted"))
 
 
 def recall(
@@ -189,7 +222,7 @@ class Pacer:
         if found.spent and not found.slowed_by.told:
             return found.slowed_by.span.end(now)
         # A clock that was set back meanwhile must not make the wait longer.
-        return min(last[0].started if last else now - found.seconds, now) + found.seconds
+        return min(last[0].started if last else now - found.every, now) + found.every
 
     def _say(self, name: str, found: Standing) -> None:
         before, spent = self._said.get(name, (found.wanted, False))

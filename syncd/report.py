@@ -497,9 +497,10 @@ def pace_sentence(found: Standing, table: str) -> str:
     if not found.spent:
         pairs = found.pairs[meter.scope]
         each = "a pass" if pairs == 1 else f"a pass of each of its {pairs} pairs"
+        when = "" if found.every == found.seconds else f" {found.pace.value}"
         return (
-            f"a pass every {lasting(found.seconds)} instead of every {lasting(found.wanted)}, so that {side}'s limit "
-            f"lasts: {_used(meter)}, and {each} takes {found.calls[meter.scope]:,}."
+            f"a pass every {lasting(found.every)}{when} instead of every {lasting(found.wanted)}, so that {side}'s "
+            f"limit lasts: {_used(meter)}, and {each} takes {found.calls[meter.scope]:,}."
         )
     if meter.told:
         return (
@@ -530,7 +531,7 @@ def budgets_json(found: Standing, table: str) -> dict[str, Any]:
         )
     return {
         "budgets": budgets,
-        "interval_seconds": found.seconds,
+        "interval_seconds": found.every,
         "slowed_by": pace_sentence(found, table) if found.slowed_by is not None else "",
     }
 

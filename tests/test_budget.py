@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from syncd.budget import LONGEST_SECONDS, Meter, Span, full_every, interval, slowed_by, usual
+from syncd.budget import LONGEST_SECONDS, Meter, Pace, Span, full_every, interval, pace, paced, slowed_by, usual
 
 DAY_SECONDS = 86_400.0
 
@@ -266,3 +266,60 @@ def test_a_month_lasts_with_full_passes_in_it(limit: int) -> None:
     assert used >= 0.85 * limit or limit > 60_000
     assert fulls >= 2
     assert fulls > 110 or limit == 1_000
+
+
+# --- more often while people edit, more seldom at night ---
+
+
+@pytest.mark.parametrize(
+    ("since_edit", "hour", "expected"),
+    [
+        (0.0, 12, Pace.ACTIVE),
+        (1800.0, 3, Pace.ACTIVE),
+        (1801.0, 12, Pace.STEADY),
+        (-1.0, 12, Pace.STEADY),
+        (None, 21, Pace.STEADY),
+        (None, 22, Pace.NIGHT),
+        (7200.0, 5, Pace.NIGHT),
+        (None, 6, Pace.STEADY),
+    ],
+)
+def test_the_pace_follows_people(since_edit: float | None, hour: int, expected: Pace) -> None:
+    assert pace(since_edit, hour) is expected
+
+
+@pytest.mark.parametrize(
+    ("even", "of", "expected"),
+    [
+        (600.0, Pace.STEADY, 600.0),
+        (600.0, Pace.ACTIVE, 200.0),
+        (90.0, Pace.ACTIVE, 60.0),
+        (600.0, Pace.NIGHT, 1800.0),
+        (60.0, Pace.NIGHT, 60.0),
+        (60.0, Pace.ACTIVE, 60.0),
+    ],
+)
+def test_only_a_stretched_interval_is_paced_and_never_below_the_wanted_one(
+    even: float, of: Pace, expected: float
+) -> None:
+    assert paced(even, 60.0, of) == expected
+
+
+def test_a_month_of_active_days_and_quiet_nights_lasts() -> None:
+    """A daemon of two calls a pass, ten active hours a day: what is spent early comes later, and the month holds."""
+    begin = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
+    now, used, seen = begin, 0, Counter[Pace]()
+    meter = Meter("base", Span.MONTH, 0, 1_000)
+    while now < meter.span.end(begin) - 1:
+        meter = Meter("base", Span.MONTH, used, 1_000)
+        if meter.spent(2):
+            break
+        used += 2
+        hour = datetime.fromtimestamp(now, UTC).hour
+        of = pace(0.0 if 8 <= hour < 18 else None, hour)
+        seen[of] += 1
+        now += paced(interval(60.0, [meter], now, {"base": 2}), 60.0, of)
+    assert now >= meter.span.end(begin) - 86_400, "it lasts to the last day"
+    assert used > 900, "and is used"
+    assert min(seen[of] for of in Pace) > 20
+    assert seen[Pace.ACTIVE] > 3 * seen[Pace.NIGHT]

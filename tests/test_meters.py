@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -46,6 +46,16 @@ base_id = "{base}"
 table = "{name}"
 token = "env:A_TOKEN"
 """
+
+
+@pytest.fixture(autouse=True)
+def _at_greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nights are local."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def settings_of(folder: Path, *pairs: str, plan: str = "") -> Settings:
@@ -472,7 +482,7 @@ def test_a_used_up_month_waits_for_the_next_and_then_goes_on(tmp_path: Path) -> 
     said.now = december
     assert said.pacer.due("acme") < december, "at once"
     assert said.lines[0].startswith("acme: Airtable's limit is almost used up")
-    assert said.lines[-1].startswith("acme: a pass every 24 min instead of every 60 s")
+    assert said.lines[-1].startswith("acme: a pass every 72 min at night instead of every 60 s")
 
 
 def test_where_the_server_said_so_a_pass_an_hour_asks(tmp_path: Path) -> None:
@@ -626,3 +636,32 @@ def test_the_scheduler_does_wait_and_goes_on(monkeypatch: pytest.MonkeyPatch) ->
         thread.join()
     assert begun[:3] == ["beta"] * 3, "acme waits"
     assert "acme" in begun
+
+
+def test_passes_come_more_often_while_people_edit_and_more_seldom_at_night(tmp_path: Path) -> None:
+    settings = slowed(tmp_path, 12_340)
+    even = stand(settings).seconds
+    assert stand(settings).every == even
+    night = stand(settings, now=NOON + 11 * 3_600)
+    assert night.every == pytest.approx(3 * night.seconds)
+    assert "at night instead of every 60 s" in budgets_lines(night, "Airtable")[2]
+    with closing(opened(settings)) as store:
+        report = {"calls": {"crm": 5, "table": 51}, "updated": {"crm": 1, "table": 0}}
+        store.end_pass(store.begin_pass(NOON - 60), NOON - 59, report, "")
+    busy = stand(settings)
+    assert busy.every == pytest.approx(busy.seconds / 3)
+    assert "while people edit instead of every 60 s" in budgets_lines(busy, "Airtable")[2]
+    assert Said(settings).pacer.due("acme") == pytest.approx(NOON - 60 + busy.every)
+    assert stand(settings, now=NOON + 3_600).every == pytest.approx(stand(settings, now=NOON + 3_600).seconds)
+
+
+def test_highlevels_day_is_not_put_off_to_the_morning(tmp_path: Path) -> None:
+    settings, _ = one_pair(tmp_path)
+    late = NOON + 11 * 3_600
+    with closing(opened(settings)) as store:
+        store.add_calls(CRM, TODAY, 0, (200_000, 12_000))
+        for ago in (300, 200, 100):
+            passed(store, late - ago, 500, 5)
+    found = stand(settings, now=late)
+    assert found.slowed_by is not None
+    assert found.every == found.seconds

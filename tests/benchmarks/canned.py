@@ -11,9 +11,9 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpx
 import pyairtable
@@ -23,6 +23,7 @@ from syncd.crm.highlevel import HighLevelClient, connect
 from syncd.crm.side import HighLevelSide
 from syncd.http import Bucket, Retry
 from syncd.reconcile import Pair
+from syncd.sides import TableSchema
 from syncd.store import Store
 from syncd.tables.airtable import AirtableSide, open_airtable
 from syncd.tables.transport import RequestsAdapter
@@ -144,6 +145,17 @@ class Canned(httpx.BaseTransport):
         os.close(self.file)
 
 
+class OwnTable(AirtableSide):
+    """A table that is known by another name than those of other pairs, though all have the same rows."""
+
+    known_as = ""
+
+    def schema(self) -> TableSchema:
+        """The columns."""
+        found = super().schema()
+        return replace(found, identity=f"{self.known_as}{found.identity}")
+
+
 class PlainAdapter(RequestsAdapter):
     """As the pair's own, but the answers are decoded by requests."""
 
@@ -200,7 +212,8 @@ def served(
         token=bench.airtable.settings.token, base_id=bench.airtable.base_id, table=TABLE, fields=FIELDS,
         base_url="https://table.test", transport=Canned(bench.table_wire, pages, "table", latency), **options,
     )  # fmt: skip
-    store = Store(folder, name)
+    table.__class__, store = OwnTable, Store(folder, name)
+    cast("OwnTable", table).known_as = name
     try:
         pair = Pair(name, FIELDS, HighLevelSide(client, FIELDS), table, store, parallel=parallel)
         api = pyairtable.Api("token", retry_strategy=None, endpoint_url="https://table.test")

@@ -88,9 +88,6 @@ def full_round(folder: Path) -> tuple[float, float]:
             stack.enter_context(served(bench, pages, folder, f"pair-{number}", latency=LATENCY_SECONDS, parallel=True))
             for number in range(PAIRS)
         ]
-        names = frozenset(one.pair.name for one in fleet)
-        for one in fleet:
-            one.pair.siblings = names  # they share a table here: none of them is another one renamed
         passes = [partial(idle_pass, folder, one) for one in fleet]
         timed(passes)  # the first one makes the links
         of_bare = timed([partial(bare, one) for one in fleet])
