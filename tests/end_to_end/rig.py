@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +19,9 @@ from unittest import mock
 
 from syncd.cli.main import run as command_line
 from syncd.crm import highlevel
+from syncd.incremental import Memory
+from syncd.pairs import Connection
+from syncd.reconcile import PassResult
 from syncd.sandbox.world import TABLE, Sandbox
 from syncd.tables import airtable
 
@@ -50,6 +53,32 @@ class Ran:
         return json.loads(self.out)
 
 
+class Remembering:
+    """What a daemon would remember between the passes that a rig runs: with it, `--reconcile` looks only at what was
+    edited since the one before. Sweeps count as dear, though few deals fit into one page."""
+
+    def __init__(self) -> None:
+        self.memories: dict[str, Memory] = {}
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Passes are incremental meanwhile."""
+        real = Connection.run_pass
+
+        def run_pass(connection: Connection, progress: Any, *, patient: bool = False) -> PassResult:
+            known = self.memories.setdefault(connection.pair.name, connection._memory)
+            connection._memory, connection.pair = known, connection.pair.model_copy(update={"quiet": 0.0})
+            result = real(connection, progress, patient=True)
+            self.memories[connection.pair.name] = connection._memory
+            return result
+
+        with (
+            mock.patch.object(Connection, "run_pass", run_pass),
+            mock.patch.object(Memory, "sweeps_are_cheap", False),
+        ):
+            yield
+
+
 class Rig:
     """A sandbox, a state folder, and the command line as a separate process."""
 
@@ -65,6 +94,7 @@ class Rig:
         )
         self.highlevel, self.airtable = self.sandbox.highlevel, self.sandbox.airtable
         self.highlevel.rate_limit = 10_000
+        self.remembering = Remembering() if os.environ.get("SYNCD_TESTS") == "incremental" else None
         self.environment = {**self.sandbox.environment(), "SYNCD_STATE_DIR": str(folder / "state")}
 
     def close(self) -> None:
@@ -108,7 +138,8 @@ class Rig:
         ):
             os.chdir(self.folder)
             try:
-                code = command_line(list(arguments))
+                with self.remembering.kept() if self.remembering else nullcontext():
+                    code = command_line(list(arguments))
             finally:
                 os.chdir(here)
                 for number, handler in handlers.items():
