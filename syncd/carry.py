@@ -22,6 +22,7 @@ from syncd.model import ABSENT, Agreed, Link, LinkState, Raw, Record, Side, Valu
 from syncd.plan import OWN_STAMPS_KEPT, Update, fingerprint
 from syncd.sides import (
     CrmSide,
+    Later,
     Lost,
     Patch,
     Question,
@@ -65,6 +66,7 @@ class Tally:
     waiting: int = 0  # somebody was faster: the next pass decides anew
     refusals: list[str] = field(default_factory=list)
     suspended: list[str] = field(default_factory=list)
+    busy: str = ""  # why a side could not be written now
 
 
 @dataclass(slots=True)
@@ -360,6 +362,9 @@ def finish_update(work: Work, side: RecordSide, write_id: int, item: Ready, resu
     if isinstance(result, Lost):
         work.lost.add(item.update.deal)
         return
+    if isinstance(result, Later):
+        postpone(work, side.side, write_id, result)
+        return
     if isinstance(result, Refused):
         refuse(work, side.side, write_id, item.update, result)
         return
@@ -377,6 +382,16 @@ def finish_update(work: Work, side: RecordSide, write_id: int, item: Ready, resu
         work.store.put_links([acknowledged(work, side.side, _linked(work, item), item, result.record)])
         work.store.end(write_id, work.clock(), "done")
     _count(work, side.side, item.update)
+
+
+def postpone(work: Work, side: Side, write_id: int, later: Later, records: int = 1) -> None:
+    """Ends the intent of a write that was not made. Where nothing can be written now, the rest of this pass waits."""
+    with work.store.tx():
+        work.store.end(write_id, work.clock(), "not_done", note=later.sentence)
+    work.tally.waiting += records
+    if later.everyone:
+        work.closed.add(side)
+        work.tally.busy = later.sentence
 
 
 def _linked(work: Work, item: Ready) -> Link:
@@ -477,6 +492,8 @@ def acknowledged(work: Work, side: Side, link: Link, item: Ready, record: Record
 
 def with_written(work: Work, side: Side, link: Link, item: Ready, record: Record) -> Link:
     """The link whose shadow holds what was written, beside it what `record` shows for it."""
+    if side is Side.TABLE and record.id != item.update.target_id:
+        link = replace(link, row=record.id)  # a sheet's row gets its id with its key
     pairs = []
     for change in item.update.changes:
         codec = work.ground.codecs[change.index]
@@ -636,8 +653,11 @@ def carry_messages(
         with work.store.tx():
             work.store.put_messages(written)
             for write_id, (row, _), result in zip(ids, batch, results, strict=True):
-                if not isinstance(result, Lost):
+                if not isinstance(result, Lost | Later):
                     work.store.end(write_id, work.clock(), "done" if row in written else "refused")
+        for write_id, result in zip(ids, results, strict=True):
+            if isinstance(result, Later):
+                postpone(work, side.side, write_id, result, records=0)
 
 
 # --- settling --------------------------------------------------------------------------------------------------------
