@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import TypeAlias
 
 from syncd.judge import Change, ChangeKind, Ground
+from syncd.lost_keys import twins
 from syncd.model import LinkState, Missing, Side, Value
 from syncd.plan import Plan, Update, View, left_scope
 from syncd.policy import Limits
@@ -242,6 +243,10 @@ def missing_records(view: View) -> dict[Side, list[Member]]:
             missing[Side.CRM].append(Member(link.deal, link.deal, None, link.title))
         if link.row not in view.table and link.deal not in carried:
             missing[Side.TABLE].append(Member(link.deal, link.row, None, link.title))
+    if view.rows_by_key and missing[Side.TABLE]:  # a row that only lost its key is no emptiness
+        rows = [row for row in view.table.values() if row.partner is None]
+        there = twins(view.ground, [view.links[one.record] for one in missing[Side.TABLE]], rows)
+        missing[Side.TABLE] = [one for one in missing[Side.TABLE] if one.record not in there]
     return missing
 
 

@@ -47,11 +47,14 @@ from syncd.plan import Finding, Needs, Plan, Trouble, View, make_plan
 from syncd.policy import Limits, Policy
 from syncd.sides import CrmSide, Misconfigured, Question, ReadResult, SideDown, TableSchema, TableSide, Vocabulary
 from syncd.store import Store, StoreFailed
-from syncd.values import Names, codec_for
+from syncd.values import Names, codec_for, text
 
 QUESTION_ROUNDS = 5
 UNKNOWN_KEY_SECONDS = 3600.0  # how long "HighLevel has no such deal" is believed without asking again
-WAITING = frozenset({Trouble.UNREAD, Trouble.UNDATED, Trouble.UNSETTLED, Trouble.TYPING, Trouble.NOT_TOLD})
+WAITING = frozenset(
+    {Trouble.UNREAD, Trouble.UNDATED, Trouble.UNSETTLED, Trouble.TYPING, Trouble.NOT_TOLD, Trouble.BUSY}
+)
+BUSY_SECONDS = 4 * 3600.0  # a sheet that could not be written for so long needs a person
 COARSEST_CLOCK_SECONDS = 1.0  # Airtable's modified times are whole seconds
 
 
@@ -493,7 +496,7 @@ def view_of(pair: Pair, opened: Opened, links: Mapping[str, Link], crm: Mapping[
         busy,
         {(r.deal, r.side): (r.sentence, r.fingerprint, r.next_try <= now) for r in store.refused()},
         store.absent_keys(now - UNKNOWN_KEY_SECONDS),
-        {} if anew else store.messages(),
+        {} if anew else said_before(pair, table),
         anew or labels != store.fact("labels"),
         store.fact("unread") or {},
         pair.policy,
@@ -503,7 +506,18 @@ def view_of(pair: Pair, opened: Opened, links: Mapping[str, Link], crm: Mapping[
         making=under_way(store.open_writes()),
         matched=answered_pairs(record.set for record in answers if record.state == "approved"),
         unmatched=answered_pairs(record.set for record in answers if record.state == "refused"),
+        rows_by_key=not pair.table.rows_have_ids,
     )
+
+
+def said_before(pair: Pair, rows: Mapping[str, Record]) -> dict[str, str]:
+    """The last text written to each Sync cell. Where a row's id is only its key, another row may have it by now: there
+    the text counts only where the cell still shows it."""
+    said = pair.store.messages()
+    if pair.table.rows_have_ids:
+        return said
+    shown = {id: rows[id].message for id in said if id in rows}
+    return {id: one for id, one in said.items() if text(shown.get(id, one)) == text(one)}
 
 
 def look_at_changes(pair: Pair, opened: Opened, memory: Memory, busy: frozenset[str]) -> Look | None:
@@ -749,6 +763,21 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
     known = plan.links or plan.new_rows or plan.new_deals or plan.forget or plan.deletions or seen.changes is not None
     result.links = pair.store.count_links() if known else len(seen.view.links)
     result.linked = linked(pair, result)
+    result.findings += busy_finding(pair, result.tally.busy)
+
+
+def busy_finding(pair: Pair, why: str) -> list[Finding]:
+    """What is said of a side that could not be written in this pass: nobody is needed unless that lasts."""
+    since, now = pair.store.fact("busy_since"), pair.clock()
+    if not why:
+        if since is not None:
+            pair.store.set_fact("busy_since", None)
+        return []
+    since = now if since is None else min(float(since), now)
+    pair.store.set_fact("busy_since", since)
+    lasts = now - since >= BUSY_SECONDS
+    told = f"{why} It has been so for {round((now - since) / 3600)} hours." if lasts else why
+    return [Finding(Trouble.BUSY, "", "", "", told, lasts)]
 
 
 def _still_open(pair: Pair, now: float) -> Opened | None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from syncd.model import Side
 from tests.grids import GridWorld
 
 
