@@ -247,6 +247,11 @@ class GridWorld(World):
             memory=Memory() if self.incremental else None,
         )
 
+    def filled(self, *deals: str) -> GridWorld:
+        """Deals with their rows, agreed on."""
+        super().filled(*deals)
+        return self
+
     def clear_logs(self) -> None:
         """Forgets what was written so far."""
         self.crm.log.clear()

@@ -136,22 +136,23 @@ class GridSide:
     def _load(self) -> Sheet:
         """The whole sheet as it is now."""
         sheet = self._sheet
+        began = self._clock()
         if sheet is not None and self.grid.unchanged(sheet):
-            self.memory.read_at = self._read_at = self._clock()
+            self.memory.read_at = self._read_at = began
             return sheet
-        return self._take(self.grid.load())
+        return self._take(self.grid.load(), began)
 
-    def _take(self, sheet: Sheet) -> Sheet:
-        """A sheet that was read whole: its columns, its rows and their ids."""
+    def _take(self, sheet: Sheet, began: float) -> Sheet:
+        """A sheet that was read whole, from `began` on: its columns, its rows and their ids."""
         self._find_columns(sheet)
         found = [self._row(sheet, place) for place in range(len(sheet.rows))]
         rows = [row for row in found if row.key is not None or any(not _blank(raw) for raw in row.cells.values())]
         now = self._clock()
-        ids, gone = self.memory.read(rows, now)
+        ids, gone = self.memory.read(rows, began, now)
         self._rows = dict(zip(ids, rows, strict=True))
         self._renamed = {old: new for old, new in self._renamed.items() if old not in self._rows}
         self._vanished = [one for one in self._vanished if one[1] not in self._rows] + [(now, id) for id in gone]
-        self._sheet, self._read_at = sheet, now
+        self._sheet, self._read_at = sheet, began
         return sheet
 
     def _find_columns(self, sheet: Sheet) -> None:
@@ -187,17 +188,19 @@ class GridSide:
         if sheet is None or any(id not in self._rows for id in ids):
             self._load()  # a row without a key may be anywhere
             return
+        began = self._clock()
         if self.grid.unchanged(sheet):
-            self._read_at = self._clock()
+            self._read_at = began
             return
         places = [self._rows[id].place for id in ids]
         fresh = self.grid.refresh(sheet, places)
         if not self._in_place(sheet, fresh, places):
-            self._take(self.grid.load())
+            began = self._clock()
+            self._take(self.grid.load(), began)
             return
-        self._sheet, self._read_at = fresh, self._clock()
+        self._sheet, self._read_at = fresh, began
         again = {id: self._row(fresh, self._rows[id].place) for id in ids}
-        self.memory.read_some(again, self._read_at)
+        self.memory.read_some(again, self._clock())
         self._rows |= again
 
     def _in_place(self, old: Sheet, new: Sheet, places: Collection[int]) -> bool:
@@ -497,7 +500,7 @@ class GridSide:
         if failed is not None:
             return failed
         assert self._sheet is not None  # the deletion returned it
-        self._take(self._sheet)
+        self._take(self._sheet, self._read_at)
         self.memory.save()
         return Written(record)
 

@@ -102,8 +102,9 @@ class SheetMemory:
         self.read_at = at if isinstance(at, int | float) else None
         self._known = True
 
-    def read(self, rows: Sequence[SheetRow], at: float) -> tuple[list[str], set[str]]:
-        """The whole sheet was read: the ids of its rows in their order, and those that are there no more."""
+    def read(self, rows: Sequence[SheetRow], began: float, at: float) -> tuple[list[str], set[str]]:
+        """The whole sheet was read, between `began` and `at`: the ids of its rows in their order, and those that are
+        there no more."""
         self.recall()
         ids = named(rows, {id: seen for id, seen in self.rows.items() if id.startswith(NAMELESS)})
         gone = self.rows.keys() - set(ids)
@@ -121,7 +122,7 @@ class SheetMemory:
             del self.rows[id]
         self._changed -= gone
         self._gone = (self._gone | gone) - set(ids)
-        self.read_at = at
+        self.read_at = began
         return ids, set(gone)
 
     def read_some(self, rows: Mapping[str, SheetRow], at: float) -> None:
