@@ -36,6 +36,11 @@ class GuardKind(StrEnum):
     EMPTY = "almost empty"
     SWAPPED = "swapped"
     MATCHES = "matches"
+    SHUFFLED = "rows sorted without their ids"
+    OLD_COPY = "an older copy"
+
+
+OF_WRITES = frozenset({GuardKind.CHANGES, GuardKind.DEALS, GuardKind.DELETIONS, GuardKind.SHUFFLED, GuardKind.OLD_COPY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ class HeldSet:
     @property
     def writes(self) -> int:
         """How many writes wait (CONTRACT "held"); what waits for a look alone counts none."""
-        return len(self.members) if self.kind in (GuardKind.CHANGES, GuardKind.DEALS, GuardKind.DELETIONS) else 0
+        return len(self.members) if self.kind in OF_WRITES else 0
 
 
 def made_set(kind: GuardKind, side: Side, name: str, members: Iterable[Member], sentence: str = "") -> HeldSet:
@@ -211,8 +216,11 @@ def without(plan: Plan, held: Sequence[HeldSet], ground: Ground) -> Plan:
     if not waiting:
         return plan
     names = [one.name for one in ground.fields]
+    shuffled = {record for kind, _, _, record in waiting if kind is GuardKind.SHUFFLED}
     updates = []
     for update in plan.updates:
+        if update.deal in shuffled or (GuardKind.OLD_COPY, update.target, "", update.deal) in waiting:
+            continue
         rest = tuple(
             change
             for change in update.changes
@@ -222,7 +230,11 @@ def without(plan: Plan, held: Sequence[HeldSet], ground: Ground) -> Plan:
         if rest or update.partner:
             updates.append(replace(update, changes=rest))
     deletions = [one for one in plan.deletions if (GuardKind.DELETIONS, one.side, "", one.deal) not in waiting]
-    new_deals = [one for one in plan.new_deals if (GuardKind.DEALS, Side.CRM, "", one.row) not in waiting]
+    new_deals = [
+        one
+        for one in plan.new_deals
+        if (GuardKind.DEALS, Side.CRM, "", one.row) not in waiting and one.row not in shuffled
+    ]
     return replace(plan, updates=updates, new_deals=new_deals, deletions=deletions)
 
 

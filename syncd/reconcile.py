@@ -45,6 +45,7 @@ from syncd.judge import ChangeKind, Ground
 from syncd.model import ABSENT, Direction, Link, Record, Side, Stamp, pack, packed_shadow, print_of
 from syncd.plan import Finding, Needs, Plan, Trouble, View, make_plan
 from syncd.policy import Limits, Policy
+from syncd.sheet_guards import HISTORY_SECONDS, Overwritten, may_be_one, sheet_sets, told
 from syncd.sides import CrmSide, Misconfigured, Question, ReadResult, SideDown, TableSchema, TableSide, Vocabulary
 from syncd.store import Store, StoreFailed
 from syncd.values import Names, codec_for, text
@@ -581,6 +582,7 @@ def _guarded_changes(pair: Pair, opened: Opened, view: View, changes: Changes) -
     held = held_sets(found, view.ground, pair.store.count_links(), pair.limits, ())
     held += [one for one in found if one.key in waiting and one not in held]
     held += match_sets(plan)
+    held += sheet_accidents(pair, view, plan)
     changes.doubts |= {f"{one.kind.value} {one.field} {one.side.value}" for one in held}
     return Look(plan, view, opened.vocabulary, opened.schema, opened.gone, held, found, fresh, changes=changes)
 
@@ -600,11 +602,23 @@ def guarded(pair: Pair, opened: Opened, view: View) -> Look:
     if fresh:
         view = replace(view, frozen={**view.frozen, **fresh})
         plan = make_plan(view)
-    found = planned_sets(plan, view.ground)
+    accidents = sheet_accidents(pair, view, plan)
+    # What an accident explains is held, or was approved, as such; it counts for no other limit.
+    found = planned_sets(without(plan, accidents, view.ground), view.ground)
     held = held_sets(found, view.ground, total_links(view, plan), pair.limits, approved)
+    waiting = [unapproved(one, approved) for one in accidents]
+    held += [told(one, view.ground) for one in waiting if one.members]
     held += match_sets(plan)
-    found += [*missing, *match_sets(plan), *(one for one in approved if still_unlinked(one, view))]
+    found += [*accidents, *missing, *match_sets(plan), *(one for one in approved if still_unlinked(one, view))]
     return Look(plan, view, opened.vocabulary, opened.schema, opened.gone, [*opened.held, *held], found, fresh)
+
+
+def sheet_accidents(pair: Pair, view: View, plan: Plan) -> list[HeldSet]:
+    """Accidents of sheets that this plan would carry out (sheet_guards.py)."""
+    if not may_be_one(view, plan):
+        return []
+    history = [Overwritten(*one) for one in pair.store.overwritten(view.now - HISTORY_SECONDS)]
+    return sheet_sets(view, plan, history)
 
 
 def still_unlinked(approved: HeldSet, view: View) -> bool:

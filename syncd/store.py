@@ -32,6 +32,7 @@ SCHEMA_VERSION: Final = 2
 BUSY_TIMEOUT_MILLISECONDS: Final = 10_000
 RESUMED_KEPT_SECONDS: Final = 2 * 3600.0
 IDS_A_QUERY: Final = 500
+WRITES_RECALLED: Final = 20_000  # of a week, when many cells of a sheet change at once
 _write_lock = threading.RLock()  # one writer a process: SQLite would make the others wait far longer (stack.md §3)
 
 migrations = Migrations("syncd")
@@ -503,6 +504,19 @@ class Store:
     def put_absent(self, keys: Sequence[str], at: float) -> None:
         """Remembers ids of deals that the CRM does not have, or has no more."""
         self._many("INSERT OR REPLACE INTO absent VALUES (?, ?, ?)", [(self.pair, key, at) for key in keys])
+
+    def overwritten(self, since: float) -> list[tuple[str, str, Value, float]]:
+        """(deal, field, value, when) of what writes of values replaced since then, on either side."""
+        writes = self._writes(
+            "pair = ? AND at > ? AND action = 'update' AND state IN ('done', 'taken') ORDER BY id DESC LIMIT ?",
+            self.pair, since, WRITES_RECALLED,
+        )  # fmt: skip
+        return [
+            (write.deal, line.field, line.old, write.at)
+            for write in writes
+            for line in write.changes
+            if line.kind in ("edit", "conflict")
+        ]
 
     # --- what waits for a person ---------------------------------------------------------------------------------
 
