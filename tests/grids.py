@@ -29,6 +29,14 @@ HEADER = ("Name", "Pipeline", "Stage", "Status", "Value", "Owner", "Source", "No
 Cells = list[Raw]
 
 
+class Unwritable(GridBusy):
+    """One cell is to blame, as a workbook says it."""
+
+    def __init__(self, sentence: str, cell: tuple[int, int]) -> None:
+        super().__init__(sentence)
+        self.cell = cell
+
+
 class MemoryGrid:
     """A `Grid`. People's verbs stand above, the program's below."""
 
@@ -45,7 +53,9 @@ class MemoryGrid:
         self.calls = 0
         self.step: Step = _quiet
         self.busy = ""
+        self.hides_formulas = False  # where the whole sheet is read
         self.down = False
+        self.unwritable: dict[tuple[str, str], str] = {}  # (key, column) -> why no value can be written there
         self.lost: list[str] = []  # one entry a write: "before", "after" or ""
         self.log: list[tuple[str, dict[str, Raw]]] = []  # (key, cells by column) of every row that was written
         self.copies: list[list[Cells]] = []
@@ -138,6 +148,8 @@ class MemoryGrid:
         """The whole sheet."""
         self._call("load", "before")
         found = self._sheet(self.rows)
+        if self.hides_formulas:
+            found = replace(found, formulas=frozenset())
         self._call("load", "after")
         return found
 
@@ -176,10 +188,14 @@ class MemoryGrid:
                 touched[len(self.rows) - 1] = {self.header[column]: raw for column, raw in cells.items()}
             self.log += [(str(self.rows[at][self.column("id")]), cells) for at, cells in touched.items()]
 
+        for at, column in changes:
+            told = self.unwritable.get((str(sheet.rows[at][self.column("id")]), self.header[column]))
+            if told:
+                raise Unwritable(told, (at, column))
         self._write("write", sheet, put)
         rows = [list(row) for row in sheet.rows]
-        for (at, column), raw in changes.items():
-            rows[at][column] = raw
+        for at, _ in changes:
+            rows[at] = list(self.rows[at])  # a server's answer shows the row that was written to, whose ever it is
         rows += [list(row) for row in self.rows[len(rows) :][: len(new)]]
         return replace(self._sheet(rows), formulas=sheet.formulas)
 

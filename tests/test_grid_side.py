@@ -160,6 +160,58 @@ def test_an_edit_between_the_read_and_the_write_of_a_slow_pass_is_seen(tmp_path:
     assert world.grid.cell("d1", "name") == "Typed"
 
 
+def test_rows_that_moved_under_a_write_get_back_what_they_held(tmp_path: Path) -> None:
+    """A server's sheet names rows by their numbers: the answer to the write shows that others were hit."""
+    world = GridWorld(tmp_path, partial=True)
+    world.filled("d1", "d2", "d3")
+    world.crm.put("d1", name="From HighLevel", value=1)
+
+    def sort(who: str, verb: str, phase: str, what: object) -> None:
+        if who == "table" and (verb, phase) == ("write", "before"):
+            world.hooks = []
+            world.grid.sort("Name", backwards=True)
+
+    world.hooks = [sort]
+    world.run()
+    assert world.grid.cell("d3", "name") == "Deal d3"
+    assert world.grid.cell("d3", "value") == 100
+    world.run()
+    assert world.grid.cell("d1", "name") == "From HighLevel"
+    assert world.crm.log == []
+    world.agree("d1", "d2", "d3")
+
+
+def test_a_cell_that_takes_no_value_stops_no_other_row(world: GridWorld) -> None:
+    world.filled("d1", "d2", "d3")
+    world.grid.unwritable["d2", "Name"] = "The workbook cannot take this: it is too long."
+    for deal in ("d1", "d2", "d3"):
+        world.crm.put(deal, name="N" * 40 + deal)
+    result = world.run()
+    assert (result.code, len(result.tally.refusals)) == (3, 1)
+    assert world.grid.cell("d1", "name") == "N" * 40 + "d1"
+    assert world.grid.cell("d2", "name") == "Deal d2"
+    assert world.grid.cell("d3", "name") == "N" * 40 + "d3"
+
+
+def test_formulas_that_show_only_when_a_row_is_read_by_itself(tmp_path: Path) -> None:
+    """Reading a server's whole sheet shows values alone: its formula is noticed before anything is carried."""
+    world = GridWorld(tmp_path, partial=True)
+    world.filled("d1", "d2", "d3")
+    world.grid.hides_formulas = True
+    world.grid.formulas.add((0, world.grid.column("value")))
+    world.grid.type(0, value=999)
+    world.run()
+    assert world.crm.log == []
+    world.run()
+    assert "“Value” is a formula in this row" in str(world.grid.cell("d1", "sync"))
+    assert world.crm.log == []
+    world.grid.formulas.clear()
+    world.grid.type(0, value=8)
+    world.run()
+    world.run()
+    assert (world.crm.now("d1") or {})["value"] == 8
+
+
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 

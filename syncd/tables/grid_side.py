@@ -14,7 +14,8 @@ is not where it was, the whole sheet is read again. A row whose id no key column
 
 **Writing.** One call for many rows. Right before it the rows are read again, unless that was a moment ago, and compared
 with what the engine was shown: what moved or changed waits for the next pass (`Later`), as does everything where the
-file was saved meanwhile (`GridMoved`) or is open in a spreadsheet program (`GridBusy`).
+file was saved meanwhile (`GridMoved`) or is open in a spreadsheet program (`GridBusy`). A server's sheet may be sorted
+between that read and the write: then the answer shows other keys, and the rows that were hit get back what they held.
 
 **Edit times.** Between the last read that showed the old value and the first one that showed the new one (SPEC §2). A
 column that a script fills with the time of the last edit narrows that down, where its time lies in that window.
@@ -56,7 +57,16 @@ FRESH_SECONDS: Final = 2.0  # what was read so lately is not read again before i
 EDITED: Final = "edited"
 MOVED: Final = "The sheet changed while it was to be written; the next pass looks at it again."
 ROW_MOVED: Final = "The row changed while it was to be written; the next pass looks at it again."
+_NONE: Final[frozenset[str]] = frozenset()
 SERIAL_EPOCH: Final = datetime(1899, 12, 30)  # noqa: DTZ001  (a spreadsheet's day 0, in no time zone)
+
+
+@dataclass(frozen=True, slots=True)
+class _Blamed:
+    """Nothing was written, because of one cell."""
+
+    sentence: str
+    cell: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +112,7 @@ class GridSide:
         self._columns = Columns({}, ())
         self._computed: frozenset[str] = frozenset()
         self._rows: dict[str, SheetRow] = {}  # by id, in the sheet's order
+        self._formulas: dict[str, frozenset[str]] = {}  # by id: fields whose cells hold a formula
         self._read_at = float("-inf")
         self._unswept = False  # whether the sheet was read for its header alone, a moment ago
         self._vanished: list[tuple[float, str]] = []  # rows that were there no more, and when that was seen
@@ -149,11 +160,39 @@ class GridSide:
         rows = [row for row in found if row.key is not None or any(not _blank(raw) for raw in row.cells.values())]
         now = self._clock()
         ids, gone = self.memory.read(rows, began, now)
+        before = self._rows
         self._rows = dict(zip(ids, rows, strict=True))
         self._renamed = {old: new for old, new in self._renamed.items() if old not in self._rows}
         self._vanished = [one for one in self._vanished if one[1] not in self._rows] + [(now, id) for id in gone]
         self._sheet, self._read_at = sheet, began
+        self._recall_formulas(before)
         return sheet
+
+    # --- formulas -----------------------------------------------------------------------------------------------------
+
+    def _formulas_at(self, sheet: Sheet, place: int) -> frozenset[str]:
+        """The fields of a row whose cells hold a formula, but for those of computed columns."""
+        found = {name for name, at in self._columns.parts.items() if (place, at) in sheet.formulas}
+        return frozenset(found - self._computed)
+
+    def _note_formulas(self, id: str, names: frozenset[str]) -> None:
+        if names:
+            self._formulas[id] = names
+        else:
+            self._formulas.pop(id, None)
+
+    def _recall_formulas(self, before: Mapping[str, SheetRow]) -> None:
+        """The formulas of a sheet that was read whole. Some sheets tell them only of rows that are read by themselves:
+        what is known of a cell holds until its value is another one."""
+        sheet, known = self._sheet, self._formulas
+        assert sheet is not None  # it was read a moment ago
+        self._formulas = {}
+        with_formulas = {row for row, _ in sheet.formulas}
+        for id, row in self._rows.items():
+            names = self._formulas_at(sheet, row.place) if row.place in with_formulas else frozenset()
+            if not sheet.formulas and id in known and id in before:
+                names = frozenset(name for name in known[id] if row.cells.get(name) == before[id].cells.get(name))
+            self._note_formulas(id, names)
 
     def _find_columns(self, sheet: Sheet) -> None:
         if sheet.header == self._columns.header:
@@ -188,10 +227,7 @@ class GridSide:
         if sheet is None or any(id not in self._rows for id in ids):
             self._load()  # a row without a key may be anywhere
             return
-        began = self._clock()
-        if self.grid.unchanged(sheet):
-            self._read_at = began
-            return
+        began = self._clock()  # never `unchanged`: a server may be late to tell, and a file's refresh looks by itself
         places = [self._rows[id].place for id in ids]
         fresh = self.grid.refresh(sheet, places)
         if not self._in_place(sheet, fresh, places):
@@ -200,6 +236,8 @@ class GridSide:
             return
         self._sheet, self._read_at = fresh, began
         again = {id: self._row(fresh, self._rows[id].place) for id in ids}
+        for id, row in again.items():
+            self._note_formulas(id, self._formulas_at(fresh, row.place))
         self.memory.read_some(again, self._clock())
         self._rows |= again
 
@@ -224,6 +262,8 @@ class GridSide:
         self._find_columns(sheet)
         self._unswept = True
         self._computed = frozenset(name for name, at in self._columns.parts.items() if self._is_computed(sheet, at))
+        for id in self._rows:
+            self._note_formulas(id, self._formulas.get(id, _NONE) - self._computed)
         columns = {}
         for name, at in self._columns.at.items():
             kind = "computed" if name in self._computed else "number" if name == "value" else "text"
@@ -256,8 +296,7 @@ class GridSide:
             raw.append(cells if one.name == "stage" else cells[0])
             if one.name not in self._columns.at:
                 lacks.add(index)  # the column was there when the columns were read
-            places = [(row.place, self._columns.at[name]) for name in names if name in self._columns.at]
-            if not self._computed.intersection(names) and any(place in sheet.formulas for place in places):
+            if self._formulas.get(id, _NONE).intersection(names):
                 formulas.add(index)
         message = None
         if MESSAGE in self._columns.at:
@@ -353,11 +392,58 @@ class GridSide:
             results.append(refused)
             if refused is None:
                 changes |= self._outgoing(self._rows[self._now_called(patch.id)].place, patch)
+        known = {row.place: row for row in self._rows.values()}
         failed = self._send(lambda sheet: self.grid.write(sheet, changes)) if changes else None
-        written = [result or failed or self._written(patch) for result, patch in zip(results, patches, strict=True)]
+        if isinstance(failed, _Blamed):
+            return self._without(patches, failed)
+        astray = self._astray(known, {place for place, _ in changes}) if failed is None else {}
+        written = [
+            result or failed or self._written(patch, astray) for result, patch in zip(results, patches, strict=True)
+        ]
         if failed is None:
             self.memory.save()
+        if astray:
+            self._put_back(astray, changes)
         return written
+
+    def _without(self, patches: Sequence[Patch], blamed: _Blamed) -> list[WriteResult]:
+        """The patch whose cell cannot be written is refused, the others are tried without it (SPEC §3.7)."""
+        place, column = blamed.cell
+        bad = [n for n, patch in enumerate(patches) if self._rows[self._now_called(patch.id)].place == place]
+        others = [patch for n, patch in enumerate(patches) if n not in bad]
+        results = iter(self.write(others) if others and bad else [Later(blamed.sentence) for _ in others])
+        fields = frozenset(
+            index
+            for index, one in enumerate(self.fields)
+            if any(self._columns.at.get(name) == column for name in _parts(one))
+        )
+        refused = Refused(blamed.sentence, fields)
+        return [refused if n in bad else next(results) for n in range(len(patches))]
+
+    def _astray(self, known: Mapping[int, SheetRow], places: Collection[int]) -> dict[int, SheetRow]:
+        """Where rows moved between our read and our write, cells were written into other rows: what these held, by
+        their places. The answer to a write shows the keys that its rows have (LIMITS)."""
+        sheet = self._sheet
+        assert sheet is not None  # the write returned it
+        owners = {row.key: row for row in self._rows.values() if row.key is not None}
+        found = {}
+        for place in places:
+            key = self._row(sheet, place).key
+            if place in known and known[place].key not in (None, key):
+                found[place] = owners.get(key or "", SheetRow(place, key, {}))
+        return found
+
+    def _put_back(self, astray: Mapping[int, SheetRow], changes: Mapping[tuple[int, int], Raw]) -> None:
+        """Gives rows that we wrote into by mistake what they held, as far as that is known."""
+        names = {at: name for name, at in self._columns.parts.items()}
+        back = {
+            (place, column): astray[place].cells.get(names[column])
+            for place, column in changes
+            if place in astray and column in names and names[column] in astray[place].cells
+        }
+        if back:
+            self._send(lambda sheet: self.grid.write(sheet, back))
+        self._sheet = None
 
     def _objection(self, patch: Patch, before: Mapping[str, SheetRow], sole: Counter[str | None]) -> WriteResult | None:
         """Why a row is not written now; None where it can be."""
@@ -400,7 +486,7 @@ class GridSide:
             cells |= {name: cell for name, cell in zip(_parts(one), both, strict=True) if not _blank(cell)}
         return cells
 
-    def _send(self, send: Callable[[Sheet], Sheet]) -> WriteResult | None:
+    def _send(self, send: Callable[[Sheet], Sheet]) -> Later | Lost | _Blamed | None:
         """One write; what became of it where it failed. What is raised was not sent."""
         assert self._sheet is not None  # rows were looked up in it
         try:
@@ -409,7 +495,8 @@ class GridSide:
             self._sheet = None
             return Later(MOVED)
         except GridBusy as busy:
-            return Later(str(busy), everyone=True)
+            cell = getattr(busy, "cell", None)  # a file may blame one cell
+            return _Blamed(str(busy), cell) if cell is not None else Later(str(busy), everyone=True)
         except GridLost as lost:
             self._sheet = None
             return Lost(str(lost))
@@ -418,10 +505,12 @@ class GridSide:
             raise
         return None
 
-    def _written(self, patch: Patch) -> Written:
+    def _written(self, patch: Patch, astray: Collection[int]) -> WriteResult:
         """The row as it is after the write; one that got its key is called by it from now on."""
         id, sheet = self._now_called(patch.id), self._sheet
         assert sheet is not None  # the write returned it
+        if self._rows[id].place in astray:
+            return Lost(f"The rows of {self.label} moved while it was written.")
         row = self._row(sheet, self._rows[id].place)
         if patch.partner is not None:
             self._rows = {(patch.partner if one == id else one): held for one, held in self._rows.items()}
@@ -442,6 +531,7 @@ class GridSide:
         fresh = [record for record in records if record.partner not in taken]
         rows = [self._new_row(record) for record in fresh]
         failed = self._send(lambda sheet: self.grid.write(sheet, {}, rows)) if rows else None
+        failed = Later(failed.sentence) if isinstance(failed, _Blamed) else failed
         made: dict[str, WriteResult] = {}
         if failed is None and rows:
             made = self._made()
@@ -498,7 +588,7 @@ class GridSide:
         record = self._record(self._now_called(id))
         failed = self._send(lambda sheet: self.grid.delete(sheet, row.place))
         if failed is not None:
-            return failed
+            return Later(failed.sentence) if isinstance(failed, _Blamed) else failed
         assert self._sheet is not None  # the deletion returned it
         self._take(self._sheet, self._read_at)
         self.memory.save()
