@@ -27,7 +27,7 @@ MATERIAL: Final = 1.25  # an interval that grew or shrank by less than this is n
 
 def scope_of(pair: PairSettings, side: Side) -> str:
     """Whose budget the calls to this side use up. Pairs of one location, or of one base, share it."""
-    return f"highlevel:{pair.ghl.location_id}" if side is Side.CRM else f"airtable:{pair.table.base_id}"
+    return f"highlevel:{pair.ghl.location_id}" if side is Side.CRM else pair.table.scope
 
 
 SPANS: Final = {Side.CRM: Span.DAY, Side.TABLE: Span.MONTH}

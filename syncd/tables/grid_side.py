@@ -181,6 +181,11 @@ class GridSide:
         else:
             self._formulas.pop(id, None)
 
+    def formula_cells(self) -> dict[str, int]:
+        """How many cells hold a formula, by the column's name, of columns that are not computed as a whole."""
+        found = Counter(name for names in self._formulas.values() for name in names)
+        return {self._wanted[name]: count for name, count in sorted(found.items())}
+
     def _recall_formulas(self, before: Mapping[str, SheetRow]) -> None:
         """The formulas of a sheet that was read whole. Some sheets tell them only of rows that are read by themselves:
         what is known of a cell holds until its value is another one."""
