@@ -86,6 +86,7 @@ class Work:
     no_new_rows: bool = False  # making rows was refused, and not for a record's sake
     no_new_deals: bool = False  # likewise
     refused_alike: dict[tuple[Side, str], tuple[str, str]] = field(default_factory=dict)
+    probing: bool = False  # the table could not be written in the last pass: one row is tried first
     lost: set[str] = field(default_factory=set)  # deals with a write of this pass that nobody answered
 
     @property
@@ -109,10 +110,11 @@ class Work:
             raise Stopped
 
 
-def groups(updates: Sequence[Update], size: int) -> Iterator[list[Update]]:
-    """`updates` in lists of `size`."""
+def groups(updates: Sequence[Update], size: int, first: int | None = None) -> Iterator[list[Update]]:
+    """`updates` in lists of `size`, the first one of `first`."""
     rest = iter(updates)
-    while batch := list(islice(rest, size)):
+    while batch := list(islice(rest, first or size)):
+        first = None
         yield batch
 
 
@@ -147,7 +149,7 @@ def carry_updates(work: Work, target: Side, updates: Sequence[Update]) -> None:
     side = work.sides[target]
     sources = _Sources(work, work.sides[target.other], updates)
     done = 0
-    for batch in groups(updates, side.write_batch):
+    for batch in groups(updates, side.write_batch, first=1 if work.probing and target is Side.TABLE else None):
         work.check_stop()
         if target in work.closed:
             work.tally.waiting += len(updates) - done
@@ -385,9 +387,9 @@ def finish_update(work: Work, side: RecordSide, write_id: int, item: Ready, resu
 
 
 def postpone(work: Work, side: Side, write_id: int, later: Later, records: int = 1) -> None:
-    """Ends the intent of a write that was not made. Where nothing can be written now, the rest of this pass waits."""
-    with work.store.tx():
-        work.store.end(write_id, work.clock(), "not_done", note=later.sentence)
+    """Takes back the intent of a write that was not made: nothing happened, and it may be so in many passes. Where
+    nothing can be written now, the rest of this pass waits."""
+    work.store.withdraw(write_id)
     work.tally.waiting += records
     if later.everyone:
         work.closed.add(side)

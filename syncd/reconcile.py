@@ -184,7 +184,7 @@ class PassResult:
         moving = self.tally.waiting + refused
         return {
             "for_person": len(person) + len(self.problems()),
-            "waiting": len(waiting - person) + self.tally.waiting,
+            "waiting": len(waiting - person - {""}) + self.tally.waiting,
             "in_sync": max(0, self.links - len(apart & self.linked) - moving),
         }
 
@@ -745,6 +745,7 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
         pair.stopping,
         pair.progress,
         result.tally,
+        probing=pair.store.fact("busy_since") is not None,
     )
     moved = bool(pair.store.open_writes())
     if moved:

@@ -408,6 +408,10 @@ class Store:
             (state, at, note, row, deal, write_id, self.pair),
         )
 
+    def withdraw(self, write_id: int) -> None:
+        """Takes back an intent of which it is certain that nothing was sent; it is no history."""
+        self._many("DELETE FROM writes WHERE id = ? AND pair = ? AND state = 'open'", [(write_id, self.pair)])
+
     def put_before(self, write_id: int, before: str) -> None:
         """Replaces what an open intent keeps for settling a lost answer, e.g. once a new deal's contact is known."""
         self._many("UPDATE writes SET before = ? WHERE id = ? AND pair = ?", [(before, write_id, self.pair)])

@@ -510,10 +510,11 @@ def test_a_row_that_lacks_something_is_told_and_blank_rows_are_not(leads: GridWo
 
 
 def test_a_busy_sheet_is_read_and_waits(leads: GridWorld) -> None:
-    leads.filled("d1", "d2")
+    leads.filled("d1", "d2", "d4")
     leads.grid.busy = "The workbook is open in Excel."
     leads.edit_row("d1", value=5)
     leads.crm.put("d2", value=6)
+    leads.crm.put("d4", value=6)
     leads.grid.add(0, **LEAD)
     leads.deal("d3")
     result = leads.run()
@@ -521,6 +522,12 @@ def test_a_busy_sheet_is_read_and_waits(leads: GridWorld) -> None:
     assert result.as_report()["waits"] == ["The workbook is open in Excel."]
     assert (leads.crm.now("d1") or {})["value"] == 5
     assert leads.crm.creates() == []  # a deal whose key cannot be planted is not made
+    assert leads.store.open_writes() == []
+    before = len(leads.store.history(limit=1000))
+    leads.crm.reads.clear()
+    assert leads.run().code == 0
+    assert len(leads.store.history(limit=1000)) == before  # what was not sent is no history
+    assert leads.crm.reads == ["d2"]  # one row is tried before the others are read
     leads.clock.advance(5 * 3600)
     result = leads.run()
     assert result.code == 3
