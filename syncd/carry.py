@@ -449,7 +449,8 @@ def _takes_its_form(work: Work, side: Side, ignored: Sequence[Change], record: R
 def _kept(work: Work, side: Side, ignored: Sequence[Change]) -> str:
     """What is said of a write that changed nothing."""
     names = ", ".join(work.names[change.index] for change in ignored)
-    return f"{work.sides[side].label} took the write but kept its {names}."
+    label = work.sides[side].label
+    return f"{label[:1].upper()}{label[1:]} took the write but kept its {names}."
 
 
 def returned_raw(codec: Codec, side: Side, change_new: Value, raw: Raw) -> Raw:

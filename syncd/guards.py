@@ -272,8 +272,9 @@ def almost_empty(view: View, limits: Limits, approved: Sequence[HeldSet]) -> lis
         count = len(rest.members)
         if count > limits.max_missing and count > limits.max_missing_share * known:
             noun = "deals" if side is Side.CRM else "rows"
+            label = view.ground.labels[side]
             sentence = (
-                f"{view.ground.labels[side]} shows {count} of {known} known {noun} no more. Nothing is written. Were "
+                f"{label[:1].upper()}{label[1:]} shows {count} of {known} known {noun} no more. Nothing is written. Were "
                 f"they really deleted? Then `syncd approve {rest.digest}`; else bring them back."
             )
             held.append(replace(rest, sentence=sentence))
