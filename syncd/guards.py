@@ -274,8 +274,8 @@ def almost_empty(view: View, limits: Limits, approved: Sequence[HeldSet]) -> lis
             noun = "deals" if side is Side.CRM else "rows"
             label = view.ground.labels[side]
             sentence = (
-                f"{label[:1].upper()}{label[1:]} shows {count} of {known} known {noun} no more. Nothing is written. Were "
-                f"they really deleted? Then `syncd approve {rest.digest}`; else bring them back."
+                f"{label[:1].upper()}{label[1:]} shows {count} of {known} known {noun} no more. Nothing is written. "
+                f"Were they really deleted? Then `syncd approve {rest.digest}`; else bring them back."
             )
             held.append(replace(rest, sentence=sentence))
     return held

@@ -54,6 +54,7 @@ from syncd.values import choices, folded, text
 
 BATCH: Final = 1_000  # rows a write or a read names
 FRESH_SECONDS: Final = 2.0  # what was read so lately is not read again before it is written
+VANISHED_SECONDS: Final = 86_400.0  # no incremental pass asks for what is older
 EDITED: Final = "edited"
 MOVED: Final = "The sheet changed while it was to be written; the next pass looks at it again."
 ROW_MOVED: Final = "The row changed while it was to be written; the next pass looks at it again."
@@ -163,7 +164,8 @@ class GridSide:
         before = self._rows
         self._rows = dict(zip(ids, rows, strict=True))
         self._renamed = {old: new for old, new in self._renamed.items() if old not in self._rows}
-        self._vanished = [one for one in self._vanished if one[1] not in self._rows] + [(now, id) for id in gone]
+        lately = [one for one in self._vanished if one[1] not in self._rows and one[0] > now - VANISHED_SECONDS]
+        self._vanished = lately + [(now, id) for id in gone]
         self._sheet, self._read_at = sheet, began
         self._recall_formulas(before)
         return sheet
