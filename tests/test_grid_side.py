@@ -10,7 +10,7 @@ import pytest
 from syncd.fields import Field
 from syncd.model import Raw, Side
 from syncd.plan import Trouble
-from syncd.policy import Policy, RowDeleted
+from syncd.policy import DealDeleted, Policy, RowDeleted
 from tests.grids import HEADER, GridWorld
 from tests.memory import FIELD_NAMES, NO_LIMITS, field_of
 
@@ -619,3 +619,112 @@ def test_two_columns_of_one_name_are_refused(world: GridWorld) -> None:
     world.grid.add_column("stage")
     result = world.run()
     assert (result.code, "2 columns called “Stage”" in result.error) == (2, True)
+
+
+# --- passes that look at changes alone -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> GridWorld:
+    """More than one call of the CRM's search: then the daemon asks for what changed."""
+    world = GridWorld(tmp_path, partial=True)
+    world.incremental = True
+    world.restart()
+    world.choose(limits=NO_LIMITS)
+    for number in range(120):
+        world.deal(f"d{number}", name=f"Deal {number}")
+    for _ in range(3):
+        world.run()
+    world.clear_logs()
+    return world
+
+
+def test_an_edit_travels_in_a_pass_that_looks_at_changes(large: GridWorld) -> None:
+    large.edit_row("d7", value=5)
+    large.grid.sort("Name", backwards=True)
+    result = large.run()
+    assert (result.full, result.code, len(large.crm.log)) == (False, 0, 1)
+    large.clock.advance(600)
+    result = large.run()
+    assert (result.full, large.writes()) == (False, (1, 0, 1))
+
+
+def test_a_row_that_is_gone_or_lost_its_key_is_looked_for_among_all(large: GridWorld) -> None:
+    large.grid.type(large.grid.place("d7"), id=None)
+    result = large.run()
+    assert (result.full, result.code) == (True, 0)
+    assert large.grid.cell("d7", "name") == "Deal 7"
+    large.clock.advance(600)
+    assert large.run().full is False
+    large.grid.drop(large.grid.place("d8"))
+    result = large.run()
+    assert (result.full, large.grid.cell("d8", "name")) == (True, "Deal 8")
+
+
+def test_accidents_are_seen_by_a_pass_that_looks_at_changes(large: GridWorld) -> None:
+    rows = large.grid.rows
+    rows[0][:7], rows[1][:7], rows[2][:7] = rows[1][:7], rows[2][:7], rows[0][:7]
+    large.grid.touched()
+    result = large.run()
+    assert (result.code, len(result.held), large.crm.log) == (3, 1, [])
+
+
+# --- deletions that wait ---------------------------------------------------------------------------------------------
+
+
+def test_a_row_to_be_deleted_in_a_busy_sheet_waits(world: GridWorld) -> None:
+    world.choose(policy=Policy(deal_deleted=DealDeleted.DELETE_ROW), limits=NO_LIMITS).filled("d1", "d2", "d3")
+    world.crm.drop("d1")
+    world.grid.busy = "It is open."
+    result = world.run()
+    assert (result.code, result.unsettled, result.tally.waiting, len(world.grid.rows)) == (0, 0, 1, 3)
+    world.grid.busy = ""
+    world.grid.sort("Name", backwards=True)
+    result = world.run()
+    assert (result.code, [row[8] for row in world.grid.rows]) == (0, ["d3", "d2"])
+
+
+def test_a_row_that_was_edited_right_before_its_deletion_stays(world: GridWorld) -> None:
+    world.choose(policy=Policy(deal_deleted=DealDeleted.DELETE_ROW), limits=NO_LIMITS).filled("d1", "d2", "d3")
+    world.crm.drop("d1")
+
+    def edit(who: str, verb: str, phase: str, what: object) -> None:
+        opened = any("deletion" in one.changes[0].kind for one in world.store.open_writes() if one.changes)
+        if who == "store" and phase == "after" and opened:
+            world.hooks = []
+            world.edit_row("d1", name="Typed")
+
+    world.hooks = [edit]
+    world.run()
+    assert world.hooks == []
+    assert len(world.grid.rows) == 3
+
+
+# --- doctor ----------------------------------------------------------------------------------------------------------
+
+
+def test_doctor_names_open_files_and_formulas(world: GridWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    from syncd.cli import doctor
+    from syncd.settings import WorkbookSettings
+
+    world.filled("d1", "d2", "d3")
+    world.grid.formulas |= {(0, 4), (1, 5), (0, 5)}
+    world.grid.touched()
+    world.table.schema()
+
+    class Here:
+        table = WorkbookSettings(type="workbook", path="deals.xlsx")
+
+        def __init__(self, side: object) -> None:
+            self.side = side
+
+    def lines(told: str) -> list[str]:
+        monkeypatch.setattr(doctor, "file_problem", lambda _path: told)
+        connection: Any = Here(world.table)
+        connection.table = lambda _store: world.table
+        return [check.sentence for check in doctor.sheet_checks(Here, connection, world.store)]  # type: ignore[arg-type]
+
+    assert lines("deals.xlsx is open in Excel.")[0] == "deals.xlsx is open in Excel."
+    found = lines("")
+    assert found[0] == "it can be written, and nobody has it open."
+    assert any("1 cell holds a formula in “Value”" in one for one in found)
