@@ -202,6 +202,7 @@ def test_formulas_that_show_only_when_a_row_is_read_by_itself(tmp_path: Path) ->
     world.grid.type(0, value=999)
     world.run()
     assert world.crm.log == []
+    world.restart()
     world.run()
     assert "“Value” is a formula in this row" in str(world.grid.cell("d1", "sync"))
     assert world.crm.log == []

@@ -58,7 +58,6 @@ VANISHED_SECONDS: Final = 86_400.0  # no incremental pass asks for what is older
 EDITED: Final = "edited"
 MOVED: Final = "The sheet changed while it was to be written; the next pass looks at it again."
 ROW_MOVED: Final = "The row changed while it was to be written; the next pass looks at it again."
-_NONE: Final[frozenset[str]] = frozenset()
 SERIAL_EPOCH: Final = datetime(1899, 12, 30)  # noqa: DTZ001  (a spreadsheet's day 0, in no time zone)
 
 
@@ -113,7 +112,6 @@ class GridSide:
         self._columns = Columns({}, ())
         self._computed: frozenset[str] = frozenset()
         self._rows: dict[str, SheetRow] = {}  # by id, in the sheet's order
-        self._formulas: dict[str, frozenset[str]] = {}  # by id: fields whose cells hold a formula
         self._read_at = float("-inf")
         self._unswept = False  # whether the sheet was read for its header alone, a moment ago
         self._vanished: list[tuple[float, str]] = []  # rows that were there no more, and when that was seen
@@ -161,45 +159,35 @@ class GridSide:
         rows = [row for row in found if row.key is not None or any(not _blank(raw) for raw in row.cells.values())]
         now = self._clock()
         ids, gone = self.memory.read(rows, began, now)
-        before = self._rows
         self._rows = dict(zip(ids, rows, strict=True))
         self._renamed = {old: new for old, new in self._renamed.items() if old not in self._rows}
         lately = [one for one in self._vanished if one[1] not in self._rows and one[0] > now - VANISHED_SECONDS]
         self._vanished = lately + [(now, id) for id in gone]
         self._sheet, self._read_at = sheet, began
-        self._recall_formulas(before)
+        if sheet.formulas:  # some tell them only of rows that are read by themselves
+            self._put_formulas(sheet, ids)
         return sheet
 
     # --- formulas -----------------------------------------------------------------------------------------------------
 
-    def _formulas_at(self, sheet: Sheet, place: int) -> frozenset[str]:
+    def _formulas_of(self, id: str) -> frozenset[str]:
         """The fields of a row whose cells hold a formula, but for those of computed columns."""
-        found = {name for name, at in self._columns.parts.items() if (place, at) in sheet.formulas}
-        return frozenset(found - self._computed)
+        return self.memory.rows[id].formulas - self._computed
 
-    def _note_formulas(self, id: str, names: frozenset[str]) -> None:
-        if names:
-            self._formulas[id] = names
-        else:
-            self._formulas.pop(id, None)
+    def _put_formulas(self, sheet: Sheet, ids: Collection[str]) -> None:
+        """Notes which cells of these rows hold a formula, as the sheet tells it."""
+        columns = {at: name for name, at in self._columns.parts.items()}
+        told: dict[int, set[str]] = defaultdict(set)
+        for row, column in sheet.formulas:
+            if column in columns:
+                told[row].add(columns[column])
+        for id in ids:
+            self.memory.put_formulas(id, frozenset(told.get(self._rows[id].place, ())))
 
     def formula_cells(self) -> dict[str, int]:
         """How many cells hold a formula, by the column's name, of columns that are not computed as a whole."""
-        found = Counter(name for names in self._formulas.values() for name in names)
+        found = Counter(name for id in self._rows for name in self._formulas_of(id))
         return {self._wanted[name]: count for name, count in sorted(found.items())}
-
-    def _recall_formulas(self, before: Mapping[str, SheetRow]) -> None:
-        """The formulas of a sheet that was read whole. Some sheets tell them only of rows that are read by themselves:
-        what is known of a cell holds until its value is another one."""
-        sheet, known = self._sheet, self._formulas
-        assert sheet is not None  # it was read a moment ago
-        self._formulas = {}
-        with_formulas = {row for row, _ in sheet.formulas}
-        for id, row in self._rows.items():
-            names = self._formulas_at(sheet, row.place) if row.place in with_formulas else frozenset()
-            if not sheet.formulas and id in known and id in before:
-                names = frozenset(name for name in known[id] if row.cells.get(name) == before[id].cells.get(name))
-            self._note_formulas(id, names)
 
     def _find_columns(self, sheet: Sheet) -> None:
         if sheet.header == self._columns.header:
@@ -243,10 +231,11 @@ class GridSide:
             return
         self._sheet, self._read_at = fresh, began
         again = {id: self._row(fresh, self._rows[id].place) for id in ids}
-        for id, row in again.items():
-            self._note_formulas(id, self._formulas_at(fresh, row.place))
         self.memory.read_some(again, self._clock())
         self._rows |= again
+        self._put_formulas(fresh, ids)
+        if self.memory.is_dirty:
+            self.memory.save()
 
     def _in_place(self, old: Sheet, new: Sheet, places: Collection[int]) -> bool:
         """Whether every key is where it was, and so is each of these rows that has none."""
@@ -269,8 +258,6 @@ class GridSide:
         self._find_columns(sheet)
         self._unswept = True
         self._computed = frozenset(name for name, at in self._columns.parts.items() if self._is_computed(sheet, at))
-        for id in self._rows:
-            self._note_formulas(id, self._formulas.get(id, _NONE) - self._computed)
         columns = {}
         for name, at in self._columns.at.items():
             kind = "computed" if name in self._computed else "number" if name == "value" else "text"
@@ -303,7 +290,7 @@ class GridSide:
             raw.append(cells if one.name == "stage" else cells[0])
             if one.name not in self._columns.at:
                 lacks.add(index)  # the column was there when the columns were read
-            if self._formulas.get(id, _NONE).intersection(names):
+            if self._formulas_of(id).intersection(names):
                 formulas.add(index)
         message = None
         if MESSAGE in self._columns.at:

@@ -56,16 +56,21 @@ class SheetRow:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A row as it was read last. `windows` are (low, high) by cell: edited after `low`, not after `high`."""
+    """A row as it was read last. `windows` are (low, high) by cell: edited after `low`, not after `high`; `formulas`
+    are cells that held a formula when that was last told, and have the same value since."""
 
     place: int
     cells: Cells
     windows: Mapping[str, Window] = field(default_factory=dict)
+    formulas: frozenset[str] = frozenset()
 
     def stored(self) -> tuple[int, str, str]:
         """As the store keeps it; JSON knows no infinity, so null stands for it."""
-        finite = {name: [None if low == -inf else low, high] for name, (low, high) in self.windows.items()}
-        return self.place, _packed(self.cells), json.dumps(finite, sort_keys=True)
+        finite: dict[str, list[float | None]] = {
+            name: [None if low == -inf else low, high] for name, (low, high) in self.windows.items()
+        }
+        known = {"windows": finite, "formulas": sorted(self.formulas)}
+        return self.place, _packed(self.cells), json.dumps(known, sort_keys=True)
 
 
 def _packed(cells: Cells) -> str:
@@ -73,8 +78,9 @@ def _packed(cells: Cells) -> str:
 
 
 def _restored(place: int, cells: str, windows: str) -> Seen:
-    found = {name: (-inf if low is None else low, high) for name, (low, high) in json.loads(windows).items()}
-    return Seen(place, json.loads(cells), found)
+    known = json.loads(windows)
+    found = {name: (-inf if low is None else low, high) for name, (low, high) in known["windows"].items()}
+    return Seen(place, json.loads(cells), found, frozenset(known["formulas"]))
 
 
 def filled(cells: Cells) -> dict[str, Raw]:
@@ -136,7 +142,7 @@ class SheetMemory:
             return
         low = -inf if self.read_at is None else self.read_at
         fresh = {name: (low, at) for name, raw in row.cells.items() if seen.cells.get(name) != raw}
-        self._put(id, Seen(place, row.cells, {**seen.windows, **fresh}))
+        self._put(id, Seen(place, row.cells, {**seen.windows, **fresh}, seen.formulas - fresh.keys()))
 
     @staticmethod
     def _place(id: str, row: SheetRow) -> int:
@@ -145,6 +151,11 @@ class SheetMemory:
     def _put(self, id: str, seen: Seen) -> None:
         self.rows[id] = seen
         self._changed.add(id)
+
+    def put_formulas(self, id: str, names: frozenset[str]) -> None:
+        """It was told which cells of a row hold a formula."""
+        if self.rows[id].formulas != names:
+            self._put(id, replace(self.rows[id], formulas=names))
 
     def wrote(self, id: str, row: SheetRow) -> None:
         """We wrote this row: what it holds now is no edit."""
@@ -171,6 +182,11 @@ class SheetMemory:
     def changed_since(self, instant: float) -> list[str]:
         """Rows of which some cell may have been edited after `instant`."""
         return [id for id, seen in self.rows.items() if any(high >= instant for _, high in seen.windows.values())]
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether rows changed since it was saved."""
+        return bool(self._changed or self._gone)
 
     def save(self) -> None:
         """Keeps what changed; one transaction. Raises what the store raises."""
