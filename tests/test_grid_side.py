@@ -729,3 +729,15 @@ def test_doctor_names_open_files_and_formulas(world: GridWorld, monkeypatch: pyt
     found = lines("")
     assert found[0] == "it can be written, and nobody has it open."
     assert any("1 cell holds a formula in “Value”" in one for one in found)
+
+
+def test_a_servers_column_of_formulas_is_known_once_its_rows_were_read(tmp_path: Path) -> None:
+    world = GridWorld(tmp_path, partial=True)
+    world.filled("d1", "d2", "d3")
+    world.grid.hides_formulas = True
+    world.grid.formulas |= {(0, 4), (1, 4)}
+    world.grid.type(0, value=5)
+    world.grid.type(1, value=6)
+    assert world.run().computed_columns == ()
+    result = world.run()
+    assert (result.computed_columns, world.crm.log) == (("Value",), [])

@@ -257,7 +257,7 @@ class GridSide:
         sheet = self._load()
         self._find_columns(sheet)
         self._unswept = True
-        self._computed = frozenset(name for name, at in self._columns.parts.items() if self._is_computed(sheet, at))
+        self._computed = frozenset(n for n, at in self._columns.parts.items() if self._is_computed(sheet, n, at))
         columns = {}
         for name, at in self._columns.at.items():
             kind = "computed" if name in self._computed else "number" if name == "value" else "text"
@@ -266,10 +266,13 @@ class GridSide:
         missing = tuple(column for name, column in self._wanted.items() if name not in self._columns.at)
         return TableSchema(self.identity, columns, MESSAGE in columns, missing)
 
-    def _is_computed(self, sheet: Sheet, at: int) -> bool:
-        """Whether most of a column's cells are formulas: then it is a computed one, else those cells are."""
+    def _is_computed(self, sheet: Sheet, name: str, at: int) -> bool:
+        """Whether most of a column's cells are formulas, as far as is known: then it is a computed one, else those
+        cells are."""
         cells = sum(not _blank(row[at]) for row in sheet.rows)
         formulas = sum(column == at for _, column in sheet.formulas)
+        if not sheet.formulas:
+            formulas = sum(name in self.memory.rows[id].formulas for id in self._rows)
         return formulas * 2 > max(cells, formulas)
 
     def use(self, fields: Sequence[Field]) -> None:
