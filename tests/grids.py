@@ -53,6 +53,7 @@ class MemoryGrid:
         self.calls = 0
         self.step: Step = _quiet
         self.busy = ""
+        self.late = False  # a server that says for a while that nothing changed
         self.hides_formulas = False  # where the whole sheet is read
         self.down = False
         self.unwritable: dict[tuple[str, str], str] = {}  # (key, column) -> why no value can be written there
@@ -134,7 +135,7 @@ class MemoryGrid:
     def _call(self, verb: str, phase: str) -> None:
         self.step("table", verb, phase, None)
         if phase == "before":
-            self.calls += 1
+            self.calls += self.partial  # a file counts none
             self.clock.advance(0.01)
             if self.down:
                 raise SideDown("The sheet does not answer.")
@@ -154,8 +155,8 @@ class MemoryGrid:
         return found
 
     def unchanged(self, sheet: Sheet) -> bool:
-        """A file tells; a server does not."""
-        return not self.partial and sheet.version == str(self.version)
+        """A file tells; a server does not, or too late."""
+        return self.late if self.partial else sheet.version == str(self.version)
 
     def refresh(self, sheet: Sheet, rows: Collection[int]) -> Sheet:
         """The key column and these rows; the others as they were."""

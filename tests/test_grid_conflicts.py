@@ -197,3 +197,29 @@ def test_times_in_cells() -> None:
 def test_a_question_about_a_row_that_nobody_saw_has_no_answer(tmp_path: Path) -> None:
     world = GridWorld(tmp_path).filled("d1")
     assert world.table.edited([Question("d7", 0, 1.0)]) == {}
+
+
+def test_a_server_that_is_late_to_tell_of_changes_makes_no_window_too_short(tmp_path: Path) -> None:
+    """The sheet was edited before the last sweep, which did not show it."""
+    world = GridWorld(tmp_path, partial=True).filled("d1")
+    world.clock.advance(100)
+    world.edit_row("d1", value=2)
+    edited_at = world.clock.now
+    world.grid.late = True
+    world.clock.advance(20)
+    world.run(1)
+    world.grid.late = False
+    world.run()
+    stamp = world.table.memory.edited("d1", ["value"])
+    assert stamp is not None
+    assert stamp.low < edited_at < stamp.high
+
+
+def test_a_file_that_nobody_saved_makes_windows_short(tmp_path: Path) -> None:
+    world = GridWorld(tmp_path).filled("d1")
+    world.run(1000)
+    world.edit_row("d1", value=2)
+    world.run(10)
+    stamp = world.table.memory.edited("d1", ["value"])
+    assert stamp is not None
+    assert stamp.high - stamp.low < 12

@@ -160,6 +160,28 @@ def test_an_edit_between_the_read_and_the_write_of_a_slow_pass_is_seen(tmp_path:
     assert world.grid.cell("d1", "name") == "Typed"
 
 
+def test_a_server_that_is_late_to_tell_of_changes(tmp_path: Path) -> None:
+    """A sweep may be old; nothing is written on its word, and no row is taken for gone."""
+    world = GridWorld(tmp_path, partial=True)
+    world.choose(policy=Policy(row_deleted=RowDeleted.DELETE_DEAL), limits=NO_LIMITS).filled("d1", "d2", "d3")
+    gone = list(world.grid.rows[0])
+    world.grid.drop(0)
+    list(world.table.sweep())
+    world.grid.rows.append(gone)
+    world.grid.touched()
+    world.grid.late = True
+    world.crm.put("d2", name="From HighLevel")
+    world.run()
+    assert world.crm.now("d1") is not None
+    assert world.grid.cell("d2", "name") == "From HighLevel"
+    world.edit_row("d3", name="Typed")
+    world.run()
+    assert (world.crm.now("d3") or {})["name"] == "Deal d3"
+    world.grid.late = False
+    world.run()
+    world.agree("d1", "d2", "d3")
+
+
 def test_rows_that_moved_under_a_write_get_back_what_they_held(tmp_path: Path) -> None:
     """A server's sheet names rows by their numbers: the answer to the write shows that others were hit."""
     world = GridWorld(tmp_path, partial=True)

@@ -54,6 +54,7 @@ from syncd.values import choices, folded, text
 
 BATCH: Final = 1_000  # rows a write or a read names
 FRESH_SECONDS: Final = 2.0  # what was read so lately is not read again before it is written
+LATE_SECONDS: Final = 60.0  # for so long a server may say that nothing changed where something did
 VANISHED_SECONDS: Final = 86_400.0  # no incremental pass asks for what is older
 EDITED: Final = "edited"
 MOVED: Final = "The sheet changed while it was to be written; the next pass looks at it again."
@@ -112,7 +113,7 @@ class GridSide:
         self._columns = Columns({}, ())
         self._computed: frozenset[str] = frozenset()
         self._rows: dict[str, SheetRow] = {}  # by id, in the sheet's order
-        self._read_at = float("-inf")
+        self._read_at = self._looked_at = float("-inf")
         self._unswept = False  # whether the sheet was read for its header alone, a moment ago
         self._vanished: list[tuple[float, str]] = []  # rows that were there no more, and when that was seen
         self._shown: dict[str, SheetRow] = {}  # as the engine was told last
@@ -144,12 +145,22 @@ class GridSide:
     # --- the sheet ----------------------------------------------------------------------------------------------------
 
     def _load(self) -> Sheet:
-        """The whole sheet as it is now."""
+        """The whole sheet; where the grid says that nothing changed, as it was read before. A server may say that some
+        seconds too long: good enough for a sweep, for nothing that is decided once."""
         sheet = self._sheet
         began = self._clock()
+        self._looked_at = began
         if sheet is not None and self.grid.unchanged(sheet):
-            self.memory.read_at = self._read_at = began
+            if not self.grid.calls:  # a file
+                self.memory.read_at = self._read_at = began
+            elif self.memory.read_at is not None:
+                self.memory.read_at = max(self.memory.read_at, began - LATE_SECONDS)
             return sheet
+        return self._reload()
+
+    def _reload(self) -> Sheet:
+        """The whole sheet, read now."""
+        began = self._clock()
         return self._take(self.grid.load(), began)
 
     def _take(self, sheet: Sheet, began: float) -> Sheet:
@@ -220,14 +231,13 @@ class GridSide:
         sheet = self._sheet
         ids = [self._now_called(id) for id in ids]
         if sheet is None or any(id not in self._rows for id in ids):
-            self._load()  # a row without a key may be anywhere
+            self._reload()  # a row without a key may be anywhere, and that one is gone must be certain
             return
         began = self._clock()  # never `unchanged`: a server may be late to tell, and a file's refresh looks by itself
         places = [self._rows[id].place for id in ids]
         fresh = self.grid.refresh(sheet, places)
         if not self._in_place(sheet, fresh, places):
-            began = self._clock()
-            self._take(self.grid.load(), began)
+            self._reload()
             return
         self._sheet, self._read_at = fresh, began
         again = {id: self._row(fresh, self._rows[id].place) for id in ids}
@@ -311,7 +321,7 @@ class GridSide:
 
     def sweep(self) -> Iterator[Record]:
         """Every row that is not wholly blank."""
-        if not (self._unswept and self._clock() - self._read_at < FRESH_SECONDS):
+        if not (self._unswept and self._clock() - self._looked_at < FRESH_SECONDS):
             self._load()
         self._unswept = False
         self.memory.save()
@@ -320,7 +330,7 @@ class GridSide:
     def changed(self, since: float) -> list[Record] | None:
         """Rows that differ from what they were at a read after `since`; None where rows are there no more, or have
         other keys: then everything is to be looked at."""
-        if not (self._unswept and self._clock() - self._read_at < FRESH_SECONDS):
+        if not (self._unswept and self._clock() - self._looked_at < FRESH_SECONDS):
             self._load()
         self._unswept = False
         self.memory.save()
@@ -339,7 +349,7 @@ class GridSide:
 
     def find(self, partners: Sequence[str]) -> dict[str, list[Record]]:
         """All rows with these keys, as they are now."""
-        self._load()
+        self._reload()
         carriers = self._carriers()
         return {key: [self._record(id) for id in carriers.get(key, [])] for key in partners}
 
