@@ -22,6 +22,7 @@ from syncd.model import ABSENT, Agreed, Link, LinkState, Raw, Record, Side, Valu
 from syncd.plan import OWN_STAMPS_KEPT, Update, fingerprint
 from syncd.sides import (
     CrmSide,
+    Later,
     Lost,
     Patch,
     Question,
@@ -65,6 +66,7 @@ class Tally:
     waiting: int = 0  # somebody was faster: the next pass decides anew
     refusals: list[str] = field(default_factory=list)
     suspended: list[str] = field(default_factory=list)
+    busy: str = ""  # why a side could not be written now
 
 
 @dataclass(slots=True)
@@ -84,6 +86,7 @@ class Work:
     no_new_rows: bool = False  # making rows was refused, and not for a record's sake
     no_new_deals: bool = False  # likewise
     refused_alike: dict[tuple[Side, str], tuple[str, str]] = field(default_factory=dict)
+    probing: bool = False  # the table could not be written in the last pass: one row is tried first
     lost: set[str] = field(default_factory=set)  # deals with a write of this pass that nobody answered
 
     @property
@@ -107,10 +110,11 @@ class Work:
             raise Stopped
 
 
-def groups(updates: Sequence[Update], size: int) -> Iterator[list[Update]]:
-    """`updates` in lists of `size`."""
+def groups(updates: Sequence[Update], size: int, first: int | None = None) -> Iterator[list[Update]]:
+    """`updates` in lists of `size`, the first one of `first`."""
     rest = iter(updates)
-    while batch := list(islice(rest, size)):
+    while batch := list(islice(rest, first or size)):
+        first = None
         yield batch
 
 
@@ -145,7 +149,7 @@ def carry_updates(work: Work, target: Side, updates: Sequence[Update]) -> None:
     side = work.sides[target]
     sources = _Sources(work, work.sides[target.other], updates)
     done = 0
-    for batch in groups(updates, side.write_batch):
+    for batch in groups(updates, side.write_batch, first=1 if work.probing and target is Side.TABLE else None):
         work.check_stop()
         if target in work.closed:
             work.tally.waiting += len(updates) - done
@@ -360,6 +364,9 @@ def finish_update(work: Work, side: RecordSide, write_id: int, item: Ready, resu
     if isinstance(result, Lost):
         work.lost.add(item.update.deal)
         return
+    if isinstance(result, Later):
+        postpone(work, side.side, write_id, result)
+        return
     if isinstance(result, Refused):
         refuse(work, side.side, write_id, item.update, result)
         return
@@ -377,6 +384,16 @@ def finish_update(work: Work, side: RecordSide, write_id: int, item: Ready, resu
         work.store.put_links([acknowledged(work, side.side, _linked(work, item), item, result.record)])
         work.store.end(write_id, work.clock(), "done")
     _count(work, side.side, item.update)
+
+
+def postpone(work: Work, side: Side, write_id: int, later: Later, records: int = 1) -> None:
+    """Takes back the intent of a write that was not made: nothing happened, and it may be so in many passes. Where
+    nothing can be written now, the rest of this pass waits."""
+    work.store.withdraw(write_id)
+    work.tally.waiting += records
+    if later.everyone:
+        work.closed.add(side)
+        work.tally.busy = later.sentence
 
 
 def _linked(work: Work, item: Ready) -> Link:
@@ -432,7 +449,8 @@ def _takes_its_form(work: Work, side: Side, ignored: Sequence[Change], record: R
 def _kept(work: Work, side: Side, ignored: Sequence[Change]) -> str:
     """What is said of a write that changed nothing."""
     names = ", ".join(work.names[change.index] for change in ignored)
-    return f"{work.sides[side].label} took the write but kept its {names}."
+    label = work.sides[side].label
+    return f"{label[:1].upper()}{label[1:]} took the write but kept its {names}."
 
 
 def returned_raw(codec: Codec, side: Side, change_new: Value, raw: Raw) -> Raw:
@@ -477,6 +495,8 @@ def acknowledged(work: Work, side: Side, link: Link, item: Ready, record: Record
 
 def with_written(work: Work, side: Side, link: Link, item: Ready, record: Record) -> Link:
     """The link whose shadow holds what was written, beside it what `record` shows for it."""
+    if side is Side.TABLE and record.id != item.update.target_id:
+        link = replace(link, row=record.id)  # a sheet's row gets its id with its key
     pairs = []
     for change in item.update.changes:
         codec = work.ground.codecs[change.index]
@@ -636,8 +656,11 @@ def carry_messages(
         with work.store.tx():
             work.store.put_messages(written)
             for write_id, (row, _), result in zip(ids, batch, results, strict=True):
-                if not isinstance(result, Lost):
+                if not isinstance(result, Lost | Later):
                     work.store.end(write_id, work.clock(), "done" if row in written else "refused")
+        for write_id, result in zip(ids, results, strict=True):
+            if isinstance(result, Later):
+                postpone(work, side.side, write_id, result, records=0)
 
 
 # --- settling --------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from syncd.carry import (
     left_out,
     makes_deal,
     own_write,
+    postpone,
     refuse,
     returned_raw,
 )
@@ -29,7 +30,7 @@ from syncd.judge import ChangeKind, judge, read_raw, write_raw
 from syncd.model import Agreed, Direction, Link, Raw, Record, Side, Value, packed_shadow
 from syncd.newcomers import NewDeal, match_key, read_row
 from syncd.plan import Update, stands_for
-from syncd.sides import Lost, MadeDeal, Misconfigured, ReadResult, Refused, SideDown
+from syncd.sides import Later, Lost, MadeDeal, Misconfigured, ReadResult, Refused, SideDown
 from syncd.store import ChangeLine, Write
 from syncd.values import Codec, Problem, StageCodec, folded
 
@@ -58,15 +59,16 @@ class _Rows:
 
 
 def carry_new_deals(work: Work, deals: Sequence[NewDeal]) -> None:
-    """Makes deals, and plants their keys ten rows a call. Raises `SideDown`, `StoreFailed` or `Stopped`; never for a
-    record."""
+    """Makes deals, and plants their keys as many rows a call as the table takes. Raises `SideDown`, `StoreFailed` or
+    `Stopped`; never for a record. No deal is made whose key could not be planted now."""
     rows = _Rows(work, [deal.row for deal in deals])
     unsure: set[tuple[str, str]] = set()
     keys: list[Update] = []
+    planted = False
     for done, planned in enumerate(deals):
         work.check_stop()
         work.progress(f"making deals in {work.crm.label}", done, len(deals))
-        if work.no_new_deals or Side.CRM in work.closed:
+        if work.no_new_deals or Side.CRM in work.closed or work.tally.busy:
             work.tally.waiting += len(deals) - done
             break
         row, twin = rows.of(done), planned.twin(work.ground)
@@ -79,9 +81,11 @@ def carry_new_deals(work: Work, deals: Sequence[NewDeal]) -> None:
             unsure.add(twin)  # until it is known what became of this one, its twin would be taken for it
         else:
             keys += key
-        if len(keys) >= work.table.write_batch:
+        first = not work.table.rows_have_ids and not planted
+        if len(keys) >= work.table.write_batch or (keys and first):
+            # The first by itself: a sheet that cannot be written now is known before more deals are made.
             carry_updates(work, Side.TABLE, keys)
-            keys = []
+            keys, planted = [], True
     if keys:
         carry_updates(work, Side.TABLE, keys)
 
@@ -118,6 +122,9 @@ def _make(work: Work, deal: NewDeal, row: Record) -> list[Update] | None:
     if isinstance(result, Lost):
         _note(work, write_id, contact)  # from now on search has its time
         return None
+    if isinstance(result, Later):
+        postpone(work, Side.CRM, write_id, result)
+        return []
     if isinstance(result, Refused):
         return _ours_already(work, write_id, deal, contact, result)
     values = {at: (planned[0], planned[1]) for at, planned in deal.values.items()}

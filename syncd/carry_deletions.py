@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from syncd.carry import Ready, Work, forget_both, refuse, write_updates
+from syncd.carry import Ready, Work, forget_both, postpone, refuse, write_updates
 from syncd.judge import Change, ChangeKind, same_raw, write_raw
 from syncd.model import ABSENT, LinkState, Record, Side
 from syncd.plan import Deletion, How, Update
-from syncd.sides import Lost, Refused, SideDown
+from syncd.sides import Later, Lost, Refused, SideDown
 from syncd.store import ChangeLine
 
 
@@ -82,6 +82,9 @@ def _delete(work: Work, deletion: Deletion) -> None:
             work.store.end(write_id, work.clock(), "not_done", note=str(error))
         raise
     if isinstance(result, Lost):
+        return
+    if isinstance(result, Later):
+        postpone(work, deletion.side, write_id, result)
         return
     if isinstance(result, Refused):
         refuse(work, deletion.side, write_id, _update(deletion, ()), result)

@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from syncd.carry import Work, acknowledge_rows, refuse, row_link
+from syncd.carry import Work, acknowledge_rows, postpone, refuse, row_link
 from syncd.judge import same_raw
 from syncd.model import Link, Record, Side
 from syncd.plan import NewRow, Update
-from syncd.sides import Lost, NewRecord, Refused, SideDown, WriteResult
+from syncd.sides import Later, Lost, NewRecord, Refused, SideDown, WriteResult
 from syncd.store import ChangeLine
 
 
@@ -132,6 +132,9 @@ def _acknowledge(work: Work, call: _Call, results: Sequence[WriteResult]) -> lis
     refused = []
     for write_id, row, result in zip(call.intents, call.rows, results, strict=True):
         if isinstance(result, Lost):
+            continue
+        if isinstance(result, Later):
+            postpone(work, Side.TABLE, write_id, result)
             continue
         if isinstance(result, Refused):
             refused.append(row)

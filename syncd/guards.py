@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import TypeAlias
 
 from syncd.judge import Change, ChangeKind, Ground
+from syncd.lost_keys import twins
 from syncd.model import LinkState, Missing, Side, Value
 from syncd.plan import Plan, Update, View, left_scope
 from syncd.policy import Limits
@@ -35,6 +36,11 @@ class GuardKind(StrEnum):
     EMPTY = "almost empty"
     SWAPPED = "swapped"
     MATCHES = "matches"
+    SHUFFLED = "rows sorted without their ids"
+    OLD_COPY = "an older copy"
+
+
+OF_WRITES = frozenset({GuardKind.CHANGES, GuardKind.DEALS, GuardKind.DELETIONS, GuardKind.SHUFFLED, GuardKind.OLD_COPY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ class HeldSet:
     @property
     def writes(self) -> int:
         """How many writes wait (CONTRACT "held"); what waits for a look alone counts none."""
-        return len(self.members) if self.kind in (GuardKind.CHANGES, GuardKind.DEALS, GuardKind.DELETIONS) else 0
+        return len(self.members) if self.kind in OF_WRITES else 0
 
 
 def made_set(kind: GuardKind, side: Side, name: str, members: Iterable[Member], sentence: str = "") -> HeldSet:
@@ -210,8 +216,11 @@ def without(plan: Plan, held: Sequence[HeldSet], ground: Ground) -> Plan:
     if not waiting:
         return plan
     names = [one.name for one in ground.fields]
+    shuffled = {record for kind, _, _, record in waiting if kind is GuardKind.SHUFFLED}
     updates = []
     for update in plan.updates:
+        if update.deal in shuffled or (GuardKind.OLD_COPY, update.target, "", update.deal) in waiting:
+            continue
         rest = tuple(
             change
             for change in update.changes
@@ -221,7 +230,11 @@ def without(plan: Plan, held: Sequence[HeldSet], ground: Ground) -> Plan:
         if rest or update.partner:
             updates.append(replace(update, changes=rest))
     deletions = [one for one in plan.deletions if (GuardKind.DELETIONS, one.side, "", one.deal) not in waiting]
-    new_deals = [one for one in plan.new_deals if (GuardKind.DEALS, Side.CRM, "", one.row) not in waiting]
+    new_deals = [
+        one
+        for one in plan.new_deals
+        if (GuardKind.DEALS, Side.CRM, "", one.row) not in waiting and one.row not in shuffled
+    ]
     return replace(plan, updates=updates, new_deals=new_deals, deletions=deletions)
 
 
@@ -246,6 +259,10 @@ def missing_records(view: View) -> dict[Side, list[Member]]:
             carried = {row.partner for row in view.table.values() if row.partner}
         if link.deal not in carried:
             missing[Side.TABLE].append(Member(link.deal, link.row, None, link.title))
+    if view.rows_by_key and missing[Side.TABLE]:  # a row that only lost its key is no emptiness
+        rows = [row for row in view.table.values() if row.partner is None]
+        there = twins(view.ground, [view.links[one.record] for one in missing[Side.TABLE]], rows)
+        missing[Side.TABLE] = [one for one in missing[Side.TABLE] if one.record not in there]
     return missing
 
 
@@ -259,9 +276,10 @@ def almost_empty(view: View, limits: Limits, approved: Sequence[HeldSet]) -> lis
         count = len(rest.members)
         if count > limits.max_missing and count > limits.max_missing_share * known:
             noun = "deals" if side is Side.CRM else "rows"
+            label = view.ground.labels[side]
             sentence = (
-                f"{view.ground.labels[side]} shows {count} of {known} known {noun} no more. Nothing is written. Were "
-                f"they really deleted? Then `syncd approve {rest.digest}`; else bring them back."
+                f"{label[:1].upper()}{label[1:]} shows {count} of {known} known {noun} no more. Nothing is written. "
+                f"Were they really deleted? Then `syncd approve {rest.digest}`; else bring them back."
             )
             held.append(replace(rest, sentence=sentence))
     return held

@@ -508,7 +508,24 @@ def _reason(ground: Ground, kind: Kind, shadow: Observed, stamps: tuple[Stamp | 
         return f"changed in {source}, unchanged in {ground.labels[COPIED[kind]]}"
     both = "both changed" if shadow is not ABSENT else "they differ and nothing was agreed on yet"
     winner, loser = ground.labels[WON[kind]], ground.labels[WON[kind].other]
+    window = _window_reason(ground, stamps, winner)
+    if window:
+        return f"{both}; {window}"
     first, second = stamps if WON[kind] is Side.CRM else (stamps[1], stamps[0])
     if first is not None and second is not None and first.low - second.high > ground.tie_seconds:
         return f"{both}; the edit in {winner} is the later one"
     return f"{both}; the edit in {loser} is not later for certain, and {winner} wins ties"
+
+
+def _window_reason(ground: Ground, stamps: tuple[Stamp | None, Stamp | None], winner: str) -> str:
+    """Where the CRM's clock lies to the window between two reads in which a sheet's cell changed (SPEC §2); "" where
+    the table told something else."""
+    crm, cell = stamps
+    if crm is None or cell is None or not (crm.low == crm.high and -math.inf < cell.low < cell.high < math.inf):
+        return ""
+    said = f"the cell changed between two reads of {ground.labels[Side.TABLE]}, and {ground.labels[Side.CRM]}'s edit is"
+    if crm.low - cell.high > ground.tie_seconds:
+        return f"{said} after both, so it is the later one"
+    if cell.low - crm.high > ground.tie_seconds:
+        return f"{said} before both, so the cell's is the later one"
+    return f"{said} inside that window: a tie, which {winner} wins"

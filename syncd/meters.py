@@ -39,9 +39,12 @@ LATEST_PASSES: Final = 20  # among which the last edit is looked for
 MATERIAL: Final = 1.25  # an interval that grew or shrank by less than this is not worth a line in the log
 
 
+A_FILE: Final = "file:"
+
+
 def scope_of(pair: PairSettings, side: Side) -> str:
     """Whose budget the calls to this side use up. Pairs of one location, or of one base, share it."""
-    return f"highlevel:{pair.ghl.location_id}" if side is Side.CRM else f"airtable:{pair.table.base_id}"
+    return f"highlevel:{pair.ghl.location_id}" if side is Side.CRM else pair.table.scope
 
 
 SPANS: Final = {Side.CRM: Span.DAY, Side.TABLE: Span.MONTH}
@@ -140,6 +143,8 @@ def standing(store: Store, pairs: Sequence[PairSettings], pair: PairSettings, wa
     calls, shared, extra = {}, {}, {}
     for side, span in SPANS.items():
         scope = scope_of(pair, side)
+        if scope.startswith(A_FILE):
+            continue  # it counts no calls
         sharing = [one for one in pairs if scope_of(one, side) == scope]
         calls[scope] = sum(usual([cost.get(side.value, 0) for cost in store.pass_calls(one.name)]) for one in sharing)
         fulls = sum(max(store.full_calls(one.name).get(side.value, 0), 0) for one in sharing)

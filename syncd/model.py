@@ -71,7 +71,7 @@ class Record:
     `stamp` is the newest time in the record (seconds of the server's clock), None where a side has none; `clocks` are
     the fields' own edit times where the side shows them. `partner` is the other side's id that the record carries (a
     row's key cell), `message` the row's Sync cell, `outside` the pipeline's id of a deal that is in none of the synced
-    pipelines, `lacks` the fields that this answer cannot tell.
+    pipelines, `lacks` the fields that this answer cannot tell, `formulas` those of them whose cell holds a formula.
     """
 
     id: str
@@ -83,6 +83,7 @@ class Record:
     title: str = ""
     outside: str | None = None
     lacks: frozenset[int] = field(default=frozenset())
+    formulas: frozenset[int] = field(default=frozenset())
 
 
 def _encoded(value: object) -> str:

@@ -115,7 +115,8 @@ def read_row(ground: Ground, row: Record) -> NewDeal | Lacking:
     """The deal that a row without one stands for, or what keeps it from becoming one (SPEC §5)."""
     cells = _Row(ground, row)
     for at in sorted(row.lacks):
-        cells.complain(f"“{ground.fields[at].columns[-1]}” of this row cannot be read.")
+        why = "is a formula; type the value itself" if at in row.formulas else "of this row cannot be read"
+        cells.complain(f"“{ground.fields[at].columns[-1]}” {why}.")
     _complain_of_missing(cells)
     person = _person(cells)
     values: dict[int, Planned] = {}

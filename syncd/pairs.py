@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from syncd.config_files import ConfigError
 from syncd.crm.highlevel import connect, daily_budget
@@ -15,12 +16,42 @@ from syncd.incremental import Memory
 from syncd.meters import Ledger, recall, standing
 from syncd.model import Side
 from syncd.reconcile import Pair, PassResult, run_pass
-from syncd.settings import PairSettings, Settings
+from syncd.settings import AirtableSettings, GoogleSettings, PairSettings, Settings, WorkbookSettings
 from syncd.sides import CrmSide, Misconfigured
 from syncd.store import Store, StoreFailed
 from syncd.tables.airtable import AirtableSide, open_airtable
+from syncd.tables.grid import Grid
+from syncd.tables.grid_side import GridSide
 
 Progress = Callable[[str, int, int], None]
+
+
+def open_grid(table: WorkbookSettings | GoogleSettings, key_column: str, **http: Any) -> Grid:
+    """The sheet that the configuration names; nothing is read yet. `http` (stop, on_sent) is for one on a server.
+
+    What reads workbooks, and what speaks with Google, is imported where it is needed.
+    """
+    grid: Grid
+    if isinstance(table, GoogleSettings):
+        from syncd.tables.google_sheets import open_google  # type: ignore[import-not-found, unused-ignore]
+
+        grid = open_google(
+            spreadsheet_id=table.spreadsheet_id,
+            sheet=table.sheet,
+            credentials=table.secret(),
+            key_column=key_column,
+            base_url=table.base_url,
+            **http,
+        )
+    elif table.is_csv:
+        from syncd.tables.csv_file import CsvFile  # type: ignore[import-not-found, unused-ignore]
+
+        grid = CsvFile(table.file, key_column)
+    else:
+        from syncd.tables.workbook import Workbook  # type: ignore[import-not-found, unused-ignore]
+
+        grid = Workbook(table.file, table.sheet, key_column)
+    return grid
 
 
 class Connection:
@@ -35,7 +66,7 @@ class Connection:
         }
         self._memory = Memory(pair.full_every)
         self._crm: HighLevelSide | None = None
-        self._table: AirtableSide | None = None
+        self._table: AirtableSide | GridSide | None = None
 
     def crm(self) -> HighLevelSide:
         """HighLevel's side; connected on first use. Raises `ConfigError` where the token's reference is empty."""
@@ -52,10 +83,10 @@ class Connection:
             self._crm = HighLevelSide(client, self.pair.fields(), ghl.pipelines)
         return self._crm
 
-    def table(self, store: Store) -> AirtableSide:
-        """The table's side; connected on first use."""
-        if self._table is None:
-            table = self.pair.table
+    def table(self, store: Store) -> AirtableSide | GridSide:
+        """The table's side; connected on first use. Raises `ConfigError` where a token's reference is empty."""
+        table = self.pair.table
+        if self._table is None and isinstance(table, AirtableSettings):
             self._table = open_airtable(
                 base_url=table.base_url,
                 token=table.secret(),
@@ -69,13 +100,27 @@ class Connection:
                 stop=self.stop,
                 on_sent=self.ledgers[Side.TABLE].sent,
             )
+        elif self._table is None and not isinstance(table, AirtableSettings):
+            self._table = GridSide(
+                open_grid(table, self.pair.key_column, stop=self.stop, on_sent=self.ledgers[Side.TABLE].sent),
+                self.pair.fields(),
+                self.pair.key_column,
+                self.pair.message_column,
+                self.pair.explicit,
+                table.edited_column,
+            )
+        assert self._table is not None  # one of both
+        if isinstance(self._table, GridSide):
+            self._table.remember_in(store)  # which belongs to the thread of this pass
         return self._table
 
     def open(self, progress: Progress, store: Store) -> Pair:
         """The pair over a store that this thread has opened, and closes."""
         highlevel, table = self.crm(), self.table(store)
         crm: CrmSide = highlevel
-        buckets = {Side.CRM: highlevel.client.http.bucket, Side.TABLE: table.http.bucket}
+        buckets = {Side.CRM: highlevel.client.http.bucket}
+        if isinstance(table, AirtableSide):
+            buckets[Side.TABLE] = table.http.bucket
         recall(store, self.settings.pair, self.pair, buckets, time.time())
         return Pair(
             self.pair.name,

@@ -8,7 +8,7 @@ A plan is data, shared by preview and execution. What cannot be decided without 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -17,6 +17,7 @@ from typing import Final
 
 from syncd.at_rest import NONE_RESTING, Resting
 from syncd.judge import Change, ChangeKind, Ground, Past, Verdict, judge, write_raw
+from syncd.lost_keys import twins
 from syncd.model import (
     ABSENT,
     UNKNOWN,
@@ -65,6 +66,7 @@ class Trouble(StrEnum):
     LACKING = "row lacks something"
     MATCH = "may be a deal without a row"
     NOT_TOLD = "not told"
+    BUSY = "cannot be written now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,8 @@ class View:
     `new_deals` is whether rows become deals; `making` maps rows whose making has no answer yet to the pipeline and the
     name of their deal. `matched` and `unmatched` are the (row, deal) pairs that a person approved, and refused.
     `remembered` are records that nobody has looked at now: they stand there as last seen (SPEC §1). `resting` are links
-    that were looked at and found as they were left: they are not planned.
+    that were looked at and found as they were left: they are not planned. `rows_by_key` is whether a row has no
+    identity but its key (`TableSide.rows_have_ids`).
     """
 
     ground: Ground
@@ -197,6 +200,7 @@ class View:
     unmatched: frozenset[tuple[str, str]] = frozenset()
     remembered: frozenset[str] = frozenset()
     resting: Resting = NONE_RESTING
+    rows_by_key: bool = False
 
 
 @dataclass(slots=True)
@@ -246,6 +250,8 @@ class _Planner:
         self.judged = 0
         self.carriers: dict[str, list[str]] = defaultdict(list)
         self.frozen_deals = {deal for deal, _ in view.frozen}
+        self.rowless: list[tuple[Link, Record]] = []  # of a sheet: no row carries their keys
+        self.claimed: set[str] = set()  # rows that are known, or may be, to be theirs
         read = {id: row for id, row in self.table_reads.items() if isinstance(row, Record)}
         for row in {**view.table, **read}.values() if read else view.table.values():
             if row.partner and self.table_reads.get(row.id) is not ABSENT:
@@ -381,10 +387,51 @@ class _Planner:
             self.plan.forget.append(link.deal)
         elif isinstance(deal, Unread):
             self.unread(link.deal, link.deal, link.row, deal.sentence, link.title)
-        elif self.view.policy.row_deleted is RowDeleted.RESTORE or not self.as_agreed(link, Side.CRM, deal):
+        elif self.view.rows_by_key:
+            self.rowless.append((link, deal))  # it may be there without its key
+        else:
+            self.row_is_gone(link, deal)
+
+    def row_is_gone(self, link: Link, deal: Record) -> None:
+        """A row that is not there for certain."""
+        if self.view.policy.row_deleted is RowDeleted.RESTORE or not self.as_agreed(link, Side.CRM, deal):
             self.new_row(deal, again=True)  # a changed value beats a deletion
         else:
             self.row_stays_away(link)
+
+    def find_lost_keys(self) -> None:
+        """Rows of a sheet whose key was cleared or typed over are found by equal name and contact. The key comes back
+        where that is unambiguous, else the Sync cell asks (SPEC §5)."""
+        links = {link.deal: link for link, _ in self.rowless}
+        rows = [row for row in self.view.table.values() if links and self.is_stray(row)]
+        found = twins(self.view.ground, links.values(), rows)
+        claims = Counter(row for ids in found.values() for row in ids)
+        for deal, ids in found.items():
+            link, row = links[deal], self.row(ids[0])
+            self.claimed.update(ids)
+            if len(ids) > 1 or claims[ids[0]] > 1:
+                self.ask_whose(link, ids)
+            elif isinstance(row, Record) and row.partner is not None:
+                self.stolen(link, row)
+            elif isinstance(row, Record):
+                moved = replace(link, row=row.id)
+                known = self.known_deal(moved)
+                if known is not None:
+                    self.pair(moved, link, known, row)
+        self.rowless = [(link, deal) for link, deal in self.rowless if link.deal not in found]
+
+    def is_stray(self, row: Record) -> bool:
+        """Whether a row is not certainly that of the deal whose id it carries."""
+        key = row.partner
+        return key is None or len(self.carriers[key]) > 1 or not (key in self.view.links or key in self.view.crm)
+
+    def ask_whose(self, link: Link, rows: list[str]) -> None:
+        """Several rows, or several deals, are alike: a person must say which is which."""
+        sentence = f"This may be the row of “{clipped(link.title or link.deal)}”; then its GHL ID is {link.deal}."
+        for row_id in rows:
+            row = self.row(row_id)
+            if isinstance(row, Record):
+                self.wrong_key(row, sentence, link.deal)
 
     def as_agreed(self, link: Link, side: Side, record: Record) -> bool:
         """Whether a record holds in every field what was agreed on last."""
@@ -530,7 +577,7 @@ class _Planner:
             for index, name in enumerate(self.names)
         ]
         known = link.deal in view.links and not back  # another link makes up for none that could not be looked at
-        self.judged += known and not stale and not deal.lacks and not row.lacks
+        self.judged += known and not stale and not deal.lacks and not row.lacks - row.formulas
         self.follow(link, verdicts, agreed, None if stale else deal, row)
 
     def seen(self, link: Link, deal: Record) -> Link:
@@ -571,7 +618,8 @@ class _Planner:
                 self.plan.unlisted.add(verdict.crm)
             if "does not list" in verdict.why:
                 self.vocabulary = True
-            self.not_told(link, verdict, deal, row)
+            told = self.not_told(link, verdict, deal, row)
+            sentences += [told] if told else []
             if verdict.question is not None:
                 self.find(Trouble.UNDATED, link.deal, row.id, verdict.why, False, link.title)
             if verdict.problem:
@@ -595,12 +643,12 @@ class _Planner:
         self.need_table |= {row} if missing_row else set()
         return missing_deal or missing_row
 
-    def not_told(self, link: Link, verdict: Verdict, deal: Record | None, row: Record) -> None:
+    def not_told(self, link: Link, verdict: Verdict, deal: Record | None, row: Record) -> str:
         """Notes a value that a side was asked for and did not tell: a blank name, a stage that is not listed. That an
-        answer does not name every field, or is old, is no such thing."""
+        answer does not name every field, or is old, is no such thing. Returns what the row's Sync cell says of it."""
         index, why = verdict.index, ""
         if verdict.problem:
-            return  # it is told as such
+            return ""  # it is told as such
         if deal is not None and index not in deal.lacks and verdict.crm is UNKNOWN:
             why = verdict.why
         elif index in row.lacks:
@@ -608,7 +656,11 @@ class _Planner:
         if why:
             column = self.view.ground.fields[index].columns[-1]
             sentence = f"“{column}” waits: {why.rstrip('.')}."
+            if index in row.formulas:
+                sentence = f"“{column}” is a formula in this row, so it is not synced here."
             self.find(Trouble.NOT_TOLD, link.deal, row.id, sentence, False, link.title)
+            return sentence if index in row.formulas else ""
+        return ""
 
     def may_go_on(self, link: Link, verdict: Verdict, row: Record) -> Verdict:
         """The verdict without its change where that field is frozen, or where somebody is still typing (SPEC §4)."""
@@ -679,7 +731,11 @@ class _Planner:
             return
         row = self.row(rows[0])
         owner = self.link_of_row.get(rows[0])
-        if not isinstance(row, Record) or (owner is not None and owner.deal not in self.plan.forget):
+        if (
+            not isinstance(row, Record)
+            or row.id in self.claimed
+            or (owner is not None and owner.deal not in self.plan.forget)
+        ):
             return  # the row belongs to another deal, which says so
         deal = self.deal(key)
         if deal is None and not PLAUSIBLE_ID.fullmatch(key):
@@ -704,11 +760,15 @@ class _Planner:
         view = self.view
         for link in view.links.values():
             self.linked(link)
+        self.find_lost_keys()
         for key, rows in self.carriers.items():
             if key not in view.links and key not in view.busy:
                 self.unlinked_key(key, rows)
         fresh, loose = self.fresh_deals(), self.loose_rows()
-        waiting = self.first_match(loose, fresh)
+        waiting = self.first_match(loose, [*fresh, *(deal for _, deal in self.rowless)])
+        for link, deal in self.rowless:
+            if link.deal not in waiting:
+                self.row_is_gone(link, deal)
         for deal in fresh:
             if deal.id not in waiting:
                 self.new_row(deal, again=False)
@@ -746,7 +806,8 @@ class _Planner:
         found = []
         for swept in self.view.table.values():
             row = self.table_reads.get(swept.id, swept)
-            if isinstance(row, Record) and row.partner is None and row.id not in self.link_of_row:
+            taken = swept.id in self.link_of_row or swept.id in self.claimed
+            if isinstance(row, Record) and row.partner is None and not taken:
                 found.append(row)
         return found
 
@@ -758,10 +819,14 @@ class _Planner:
         for match in matches:
             if match.alone and (match.row, match.deal) in self.view.matched:
                 row, deal = by_id[match.row], by_id[match.deal]
-                link = Link(deal.id, row.id)
-                self.pair(link, link, deal, row)
+                stored = self.view.links.get(deal.id)
+                link = Link(deal.id, row.id) if stored is None else replace(stored, row=row.id)
+                self.pair(link, stored or link, deal, row)
             else:
                 self.plan.matches.append(match)
+                if match.deal in self.view.links:  # its row may have lost its key
+                    title = clipped(by_id[match.deal].title or match.deal)
+                    self.say(match.row, f"This may be the row of “{title}”; then its GHL ID is {match.deal}.")
         open_rows = {match.row: match.title for match in self.plan.matches}
         self.plan.rows_without_id += len(open_rows)
         if open_rows:

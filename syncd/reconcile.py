@@ -46,13 +46,17 @@ from syncd.judge import ChangeKind, Ground
 from syncd.model import ABSENT, Direction, Link, Record, Side, Stamp, packed_shadow, print_of_raw
 from syncd.plan import Finding, Needs, Plan, Trouble, View, make_plan
 from syncd.policy import Limits, Policy
+from syncd.sheet_guards import HISTORY_SECONDS, Overwritten, may_be_one, sheet_sets, told
 from syncd.sides import CrmSide, Misconfigured, Question, ReadResult, SideDown, TableSchema, TableSide, Vocabulary
 from syncd.store import Store, StoreFailed
-from syncd.values import Names, codec_for
+from syncd.values import Names, codec_for, text
 
 QUESTION_ROUNDS = 5
 UNKNOWN_KEY_SECONDS = 3600.0  # how long "HighLevel has no such deal" is believed without asking again
-WAITING = frozenset({Trouble.UNREAD, Trouble.UNDATED, Trouble.UNSETTLED, Trouble.TYPING, Trouble.NOT_TOLD})
+WAITING = frozenset(
+    {Trouble.UNREAD, Trouble.UNDATED, Trouble.UNSETTLED, Trouble.TYPING, Trouble.NOT_TOLD, Trouble.BUSY}
+)
+BUSY_SECONDS = 4 * 3600.0  # a sheet that could not be written for so long needs a person
 COARSEST_CLOCK_SECONDS = 1.0  # Airtable's modified times are whole seconds
 
 
@@ -181,7 +185,7 @@ class PassResult:
         moving = self.tally.waiting + refused
         return {
             "for_person": len(person) + len(self.problems()),
-            "waiting": len(waiting - person) + self.tally.waiting,
+            "waiting": len(waiting - person - {""}) + self.tally.waiting,
             "in_sync": max(0, self.links - len(apart & self.linked) - moving),
         }
 
@@ -454,8 +458,8 @@ def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
     anew = bool(opened.held) or not generation.is_current(store)  # then no link counts, and nothing said before
     links = {} if anew else store.links()
     view = view_of(pair, opened, links, {}, {}, busy, anew=anew)
-    # Where names have changed, every cell is looked at: none is at rest.
-    known, names = {} if view.renamed else links, [f.name for f in opened.ground.fields]
+    # Where names have changed, every cell is looked at: none is at rest. A sheet's accidents are told from all rows.
+    known, names = {} if view.renamed or view.rows_by_key else links, [f.name for f in opened.ground.fields]
     deals = Sieve(Side.CRM, known, names, view.messages)
     rows = Sieve(Side.TABLE, known, names, view.messages)
     crm, table = sweep_both(pair, deals, rows)
@@ -507,7 +511,7 @@ def view_of(pair: Pair, opened: Opened, links: Mapping[str, Link], crm: Mapping[
         busy,
         {(r.deal, r.side): (r.sentence, r.fingerprint, r.next_try <= now) for r in store.refused()},
         store.absent_keys(now - UNKNOWN_KEY_SECONDS),
-        {} if anew else store.messages(),
+        {} if anew else said_before(pair, table),
         anew or labels != store.fact("labels"),
         store.fact("unread") or {},
         pair.policy,
@@ -517,7 +521,18 @@ def view_of(pair: Pair, opened: Opened, links: Mapping[str, Link], crm: Mapping[
         making=under_way(store.open_writes()),
         matched=answered_pairs(record.set for record in answers if record.state == "approved"),
         unmatched=answered_pairs(record.set for record in answers if record.state == "refused"),
+        rows_by_key=not pair.table.rows_have_ids,
     )
+
+
+def said_before(pair: Pair, rows: Mapping[str, Record]) -> dict[str, str]:
+    """The last text written to each Sync cell. Where a row's id is only its key, another row may have it by now: there
+    the text counts only where the cell still shows it."""
+    said = pair.store.messages()
+    if pair.table.rows_have_ids:
+        return said
+    shown = {id: rows[id].message for id in said if id in rows}
+    return {id: one for id, one in said.items() if text(shown.get(id, one)) == text(one)}
 
 
 def look_at_changes(pair: Pair, opened: Opened, memory: Memory, busy: frozenset[str]) -> Look | None:
@@ -581,6 +596,7 @@ def _guarded_changes(pair: Pair, opened: Opened, view: View, changes: Changes) -
     held = held_sets(found, view.ground, pair.store.count_links(), pair.limits, ())
     held += [one for one in found if one.key in waiting and one not in held]
     held += match_sets(plan)
+    held += sheet_accidents(pair, view, plan)
     changes.doubts |= {f"{one.kind.value} {one.field} {one.side.value}" for one in held}
     return Look(plan, view, opened.vocabulary, opened.schema, opened.gone, held, found, fresh, changes=changes)
 
@@ -600,10 +616,14 @@ def guarded(pair: Pair, opened: Opened, view: View) -> Look:
     if fresh:
         view = replace(view, frozen={**view.frozen, **fresh})
         plan = make_plan(view)
-    found = planned_sets(plan, view.ground)
+    accidents = sheet_accidents(pair, view, plan)
+    # What an accident explains is held, or was approved, as such; it counts for no other limit.
+    found = planned_sets(without(plan, accidents, view.ground), view.ground)
     held = held_sets(found, view.ground, total_links(view, plan), pair.limits, approved)
+    waiting = [unapproved(one, approved) for one in accidents]
+    held += [told(one, view.ground) for one in waiting if one.members]
     held += match_sets(plan)
-    found += [*missing, *match_sets(plan), *(one for one in approved if still_unlinked(one, view))]
+    found += [*accidents, *missing, *match_sets(plan), *(one for one in approved if still_unlinked(one, view))]
     return Look(plan, view, opened.vocabulary, opened.schema, opened.gone, [*opened.held, *held], found, fresh)
 
 
@@ -612,6 +632,14 @@ def with_resting(view: View) -> View:
     crm, table = view.resting.records()
     links = {**view.links, **view.resting.links}
     return replace(view, links=links, crm={**crm, **view.crm}, table={**table, **view.table}, resting=NONE_RESTING)
+
+
+def sheet_accidents(pair: Pair, view: View, plan: Plan) -> list[HeldSet]:
+    """Accidents of sheets that this plan would carry out (sheet_guards.py)."""
+    if not may_be_one(view, plan):
+        return []
+    history = [Overwritten(*one) for one in pair.store.overwritten(view.now - HISTORY_SECONDS)]
+    return sheet_sets(view, plan, history)
 
 
 def still_unlinked(approved: HeldSet, view: View) -> bool:
@@ -739,6 +767,7 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
         pair.stopping,
         pair.progress,
         result.tally,
+        probing=pair.store.fact("busy_since") is not None,
     )
     moved = bool(pair.store.open_writes())
     if moved:
@@ -771,6 +800,21 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
     known = plan.links or plan.new_rows or plan.new_deals or plan.forget or plan.deletions or seen.changes is not None
     result.links = pair.store.count_links() if known else len(seen.view.links) + len(seen.view.resting.links)
     result.linked = linked(pair, result)
+    result.findings += busy_finding(pair, result.tally.busy)
+
+
+def busy_finding(pair: Pair, why: str) -> list[Finding]:
+    """What is said of a side that could not be written in this pass: nobody is needed unless that lasts."""
+    since, now = pair.store.fact("busy_since"), pair.clock()
+    if not why:
+        if since is not None:
+            pair.store.set_fact("busy_since", None)
+        return []
+    since = now if since is None else min(float(since), now)
+    pair.store.set_fact("busy_since", since)
+    lasts = now - since >= BUSY_SECONDS
+    told = f"{why} It has been so for {round((now - since) / 3600)} hours." if lasts else why
+    return [Finding(Trouble.BUSY, "", "", "", told, lasts)]
 
 
 def _still_open(pair: Pair, now: float) -> Opened | None:

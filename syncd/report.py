@@ -311,6 +311,8 @@ def pass_line(result: PassResult) -> str:
         done += f", {counted(tally.conflicts, 'conflict')} decided"
     if held:
         done += f", {counted(held, 'write')} held"
+    if tally.busy:
+        done += f", {counted(tally.waiting, 'write waits', 'writes wait')}. {printable(tally.busy)}"
     calls = result.calls.get(Side.CRM, 0) + result.calls.get(Side.TABLE, 0)
     return f"{result.pair}: {done} ({counted(result.links, 'link')}, {counted(calls, 'call')}, {result.seconds:.1f} s)"
 

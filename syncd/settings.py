@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -58,6 +58,8 @@ OF_KUBERNETES: Final = re.compile(r"SYNCD_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP
 LONGEST_SECRET_BYTES: Final = 16_384
 LONGEST_DURATION_SECONDS: Final = 31 * 86_400.0
 UNIT_SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+WORKBOOKS: Final = (".xlsx", ".xlsm")
+CSV: Final = ".csv"
 LATER: Final = "not supported yet by this version of syncd"
 ALIASES: Final = {
     "contact.name": "contact",
@@ -133,11 +135,19 @@ def _version(value: object) -> object:
     return value.isoformat() if isinstance(value, date) else value  # TOML reads 2021-07-28 without quotes as a date
 
 
-def _table_type(value: object) -> object:
-    kind = value.get("type") if isinstance(value, dict) else None
-    if kind in ("workbook", "google"):
-        raise ValueError(f'a table of type "{kind}" is {LATER}; use type = "airtable"')
+def _spreadsheet_file(value: str) -> str:
+    suffix = Path(value).suffix.casefold()
+    if suffix in (".xls", ".xlsb", ".ods", ".numbers"):
+        raise ValueError(f'names a file of type "{suffix}"; save it as .xlsx (or .csv) and name that one')
+    if suffix not in (*WORKBOOKS, CSV):
+        raise ValueError("must name a workbook (.xlsx or .xlsm) or a CSV file (.csv)")
     return value
+
+
+def _spreadsheet_id(value: str) -> str:
+    """The id, also out of the address that a browser shows."""
+    found = re.search(r"/spreadsheets/d/([A-Za-z0-9_-]+)", value)
+    return _identifier(found[1] if found else value)
 
 
 def _crm_name(value: str) -> str:
@@ -153,6 +163,8 @@ def _crm_name(value: str) -> str:
 Seconds: TypeAlias = Annotated[float, BeforeValidator(_duration)]
 Text: TypeAlias = Annotated[str, AfterValidator(_not_blank)]
 Identifier: TypeAlias = Annotated[str, AfterValidator(_not_blank), AfterValidator(_identifier)]
+SpreadsheetFile: TypeAlias = Annotated[str, AfterValidator(_not_blank), AfterValidator(_spreadsheet_file)]
+SpreadsheetId: TypeAlias = Annotated[str, AfterValidator(_not_blank), AfterValidator(_spreadsheet_id)]
 Address: TypeAlias = Annotated[str, AfterValidator(_not_blank), AfterValidator(_address)]
 
 
@@ -169,8 +181,9 @@ class SecretReference:
     text: str
     environ: Mapping[str, str] = field(repr=False, compare=False)
 
-    def resolve(self, what: str) -> SecretStr:
-        """The secret; `what` names it for people ("HighLevel token"). Raises `ConfigError` where there is none."""
+    def resolve(self, what: str, *, text: bool = False) -> SecretStr:
+        """The secret; `what` names it for people ("HighLevel token"). A token is one word, a `text` several lines.
+        Raises `ConfigError` where there is none."""
         kind, _, rest = self.text.partition(":")
         if kind == "env":
             source, mend = f"the environment variable {rest}", "Set it"
@@ -194,7 +207,7 @@ class SecretReference:
         if not value:
             state = "is not set" if kind == "env" and rest not in self.environ else "is empty"
             raise ConfigError(f"The {what} is missing: {source} {state}. {mend}, or correct the configuration.")
-        if not re.fullmatch(r"[!-~]+", value):
+        if not text and not re.fullmatch(r"[!-~]+", value):
             raise ConfigError(f"The {what} in {source} holds a blank or an odd character. Copy it again.")
         return SecretStr(value)
 
@@ -258,9 +271,104 @@ class AirtableSettings(_Section):
         """The table's service, as people know it."""
         return "Airtable"
 
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What no other pair may use."""
+        return self.type, self.base_url, self.base_id, self.table
+
+    @property
+    def scope(self) -> str:
+        """Whose budget of calls is used up."""
+        return f"airtable:{self.base_id}"
+
     def secret(self) -> str:
         """The token, read now; raises `ConfigError`."""
         return self.token.resolve("Airtable token").get_secret_value()
+
+
+class WorkbookSettings(_Section):
+    """[pair.table] of type "workbook": a file, and which of its sheets (left out: the first with a key column).
+    `edited_column` is filled by a script with the time of each row's last edit."""
+
+    type: Literal["workbook"]
+    path: SpreadsheetFile
+    sheet: Text | None = None
+    edited_column: Text | None = None
+    plan: ClassVar[None] = None
+
+    @property
+    def is_csv(self) -> bool:
+        """Whether it is a CSV file, which has no sheets."""
+        return Path(self.path).suffix.casefold() == CSV
+
+    @property
+    def file(self) -> Path:
+        """The file; a relative path counts from the current folder."""
+        return Path(self.path).expanduser()
+
+    @property
+    def label(self) -> str:
+        """The table, as people know it."""
+        return "the CSV file" if self.is_csv else "the workbook"
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What no other pair may use."""
+        return self.type, os.path.realpath(self.file), (self.sheet or "").casefold()
+
+    @property
+    def scope(self) -> str:
+        """A file counts no calls."""
+        return f"file:{os.path.realpath(self.file)}"
+
+    def secret(self) -> str:
+        """A file needs none."""
+        return ""
+
+    @model_validator(mode="after")
+    def _sheets(self) -> WorkbookSettings:
+        if self.is_csv and self.sheet is not None:
+            raise ValueError('a CSV file has no sheets; leave out "sheet"')
+        return self
+
+
+class GoogleSettings(_Section):
+    """[pair.table] of type "google": a spreadsheet that is shared with the service account of `credentials`."""
+
+    type: Literal["google"]
+    spreadsheet_id: SpreadsheetId
+    sheet: Text
+    credentials: Secret
+    base_url: Address = "https://sheets.googleapis.com"
+    edited_column: Text | None = None
+    plan: ClassVar[None] = None
+
+    @property
+    def label(self) -> str:
+        """The service, as people know it."""
+        return "Google Sheets"
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What no other pair may use."""
+        return self.type, self.base_url, self.spreadsheet_id, self.sheet.casefold()
+
+    @property
+    def scope(self) -> str:
+        """Google limits the rate alone."""
+        return f"google:{self.spreadsheet_id}"
+
+    def secret(self) -> str:
+        """The key file's text, read now; raises `ConfigError`."""
+        return self.credentials.resolve("Google service account's key", text=True).get_secret_value()
+
+
+TableSettings: TypeAlias = AirtableSettings | WorkbookSettings | GoogleSettings
+TABLES: Final[Mapping[str, type[_Section]]] = {
+    "airtable": AirtableSettings,
+    "workbook": WorkbookSettings,
+    "google": GoogleSettings,
+}
 
 
 class FieldSettings(_Section):
@@ -325,7 +433,7 @@ class PairSettings(_Section):
 
     name: Text
     ghl: GhlSettings
-    table: Annotated[AirtableSettings, BeforeValidator(_table_type)]
+    table: Annotated[TableSettings, Key(discriminator="type")]
     field: tuple[FieldSettings, ...] = ()
     guard: GuardSettings = GuardSettings()
     policy: PolicySettings = PolicySettings()
@@ -343,6 +451,12 @@ class PairSettings(_Section):
                 continue
             found.append(Field(name, (columns[PIPELINE][0], column) if name == "stage" else (column,), direction))
         return tuple(found)
+
+    @property
+    def airtable(self) -> AirtableSettings:
+        """The table's settings, where it is one of Airtable."""
+        assert isinstance(self.table, AirtableSettings), f"{self.name} is no table of Airtable"
+        return self.table
 
     @property
     def key_column(self) -> str:
@@ -432,9 +546,9 @@ class Settings(BaseSettings):
             raise ValueError("there is no [[pair]] yet; add one")
         names = [pair.name for pair in self.pair]
         problems = [f'two pairs are called "{name}"; each needs its own name' for name in _repeated(names)]
-        tables: dict[tuple[str, str, str], str] = {}
+        tables: dict[tuple[str, ...], str] = {}
         for pair in self.pair:
-            first = tables.setdefault((pair.table.base_url, pair.table.base_id, pair.table.table), pair.name)
+            first = tables.setdefault(pair.table.place, pair.name)
             if first != pair.name:
                 problems.append(f'the pairs "{first}" and "{pair.name}" use the same table; each needs its own table')
         if problems:
@@ -473,14 +587,32 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         path = DEFAULT_FILE
     problems = _strange_variables(environ)
     files = Files(_from_environment(environ), (), (), {}) if path is None else read_files(path)
-    problems += [f"{path}: {sentence}" for sentence in _strange_defaults(files.defaults, (), PairSettings)]
+    problems += [f"{path}: {sentence}" for sentence in _strange_defaults(files.defaults, ())]
     try:
-        settings = copy_context().run(_checked, files.values, environ)
+        settings = copy_context().run(_checked, _fitting(files), environ)
     except ValidationError as error:
         problems += _Problems(files, path, environ).sentences(error)
     if problems:
         raise ConfigError("\n".join(problems))
     return settings
+
+
+def _fitting(files: Files) -> Mapping[str, Any]:
+    """What was read, without the defaults of [defaults.table] that belong to another type of table."""
+    pairs = files.values.get("pair")
+    shared = files.defaults.get("table")
+    if not isinstance(pairs, list) or not isinstance(shared, dict):
+        return files.values
+    fitting = []
+    for at, pair in enumerate(pairs):
+        table = pair.get("table") if isinstance(pair, dict) else None
+        model = TABLES.get(str(table.get("type"))) if isinstance(table, dict) else None
+        if model is not None and isinstance(table, dict):
+            strange = {key for key in table if key not in model.model_fields and key in _keys(("pair", "table"))}
+            left = {key for key in strange if files.is_default(("pair", at, "table", key))}
+            pair = {**pair, "table": {key: value for key, value in table.items() if key not in left}}
+        fitting.append(pair)
+    return {**files.values, "pair": fitting}
 
 
 def _checked(values: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
@@ -523,16 +655,16 @@ def _strange_variables(environ: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _strange_defaults(defaults: Mapping[str, Any], loc: tuple[str, ...], model: type[BaseModel]) -> list[str]:
+def _strange_defaults(defaults: Mapping[str, Any], loc: tuple[str, ...]) -> list[str]:
     """A sentence for each key of [defaults] that no pair has."""
     found = []
-    known = [name for name in model.model_fields if loc or name != "name"]
+    known = [name for name in _keys(("pair", *loc)) if loc or name != "name"]
     for key, value in defaults.items():
         if key not in known:
             place = f"[{'.'.join((DEFAULTS, *loc))}]"
             found.append(f'unknown key "{key}" in {place}; {_hint(key, known)}')
         elif ("pair", *loc, key) in MODELS and isinstance(value, dict):
-            found += _strange_defaults(value, (*loc, key), MODELS["pair", *loc, key][0])
+            found += _strange_defaults(value, (*loc, key))
     return found
 
 
@@ -553,6 +685,17 @@ MODELS: Final[dict[tuple[str, ...], tuple[type[BaseModel], str]]] = {
     ("pair", "guard"): (GuardSettings, "[pair.guard]"),
     ("pair", "policy"): (PolicySettings, "[pair.policy]"),
 }
+OF_TYPE: Final = '"airtable", "workbook" or "google"'
+
+
+def _keys(names: tuple[str, ...], kind: str = "") -> list[str]:
+    """The keys of a section; of a table those of its type, and of all types where that is not known."""
+    if names != ("pair", "table"):
+        return list(MODELS[names][0].model_fields)
+    models = [TABLES[kind]] if kind in TABLES else TABLES.values()
+    return list(dict.fromkeys(key for model in models for key in model.model_fields))
+
+
 MUST: Final = {
     "string_type": "must be text in quotes",
     "int_type": "must be a whole number",
@@ -579,10 +722,11 @@ class _Problems:
         """A sentence for each problem, without the values at fault."""
         found = []
         for one in error.errors(include_url=False, include_input=False):
-            if one["type"] == "extra_forbidden" and self.files.is_default(one["loc"]):
+            kind, loc, context = _untagged(one["type"], one["loc"], one.get("ctx", {}))
+            if kind == "extra_forbidden" and self.files.is_default(loc):
                 continue  # said already
-            text = self._sentence(one["type"], one["loc"], one.get("ctx", {}), one["msg"])
-            source = self._source(one["loc"])
+            text = self._sentence(kind, loc, context, one["msg"])
+            source = self._source(loc)
             found += [f"{source}: {line}" if source else line for line in text]
         return list(dict.fromkeys(found))
 
@@ -641,10 +785,12 @@ class _Problems:
         name = entry.get(key) if isinstance(entry, dict) else None
         return name if isinstance(name, str) and name.isprintable() else ""
 
-    @staticmethod
-    def _unknown(section: Location, key: str, place: str) -> str:
-        known = list(MODELS[_names(section)][0].model_fields)
-        homes = [where for model, where in MODELS.values() if key in model.model_fields]
+    def _unknown(self, section: Location, key: str, place: str) -> str:
+        names, kind = _names(section), self._named(section, "type")
+        known = _keys(names, kind)
+        if names == ("pair", "table") and key in _keys(names):
+            return f'unknown key "{key}" in {place} of type "{kind}"; {_hint(key, known)}'
+        homes = [where for names, (_, where) in MODELS.items() if key in _keys(names)]
         if not homes or difflib.get_close_matches(key, known, 1):
             return f'unknown key "{key}" in {place}; {_hint(key, known)}'
         above = "" if homes[0].startswith("[") else ", above the first [[pair]]"
@@ -656,6 +802,17 @@ class _Problems:
             return PREFIX + names[0].upper()
         candidates = VARIABLES.get(names[1:], ()) if self.path is None else ()
         return next((name for name in candidates if self.environ.get(name)), "")
+
+
+def _untagged(kind: str, loc: Location, context: Mapping[str, Any]) -> tuple[str, Location, Mapping[str, Any]]:
+    """An error without the type of table that pydantic adds to the place of what is wrong in one."""
+    of_table = _names(loc)[:2] == ("pair", "table")
+    if of_table and kind == "union_tag_not_found":
+        return "missing", (*loc, "type"), context
+    if of_table and kind == "union_tag_invalid":
+        return "literal_error", (*loc, "type"), {"expected": OF_TYPE}
+    tagged = of_table and len(loc) > 3 and loc[3] in TABLES
+    return kind, (*loc[:3], *loc[4:]) if tagged else loc, context
 
 
 def _names(loc: Location) -> tuple[str, ...]:

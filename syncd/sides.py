@@ -82,8 +82,17 @@ class Lost:
     sentence: str
 
 
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Nothing was written and nobody is to blame: the record is no longer where or what it was, or (`everyone`) the
+    side cannot be written now, while it can be read. The next pass decides anew."""
+
+    sentence: str
+    everyone: bool = False
+
+
 ReadResult: TypeAlias = Record | Missing | Unread  # Missing is ABSENT here, never UNKNOWN
-WriteResult: TypeAlias = Written | Refused | Lost
+WriteResult: TypeAlias = Written | Refused | Lost | Later
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +262,13 @@ class CrmSide(RecordSide, Protocol):
 
 
 class TableSide(RecordSide, Protocol):
-    """The side whose records carry keys and messages."""
+    """The side whose records carry keys and messages.
+
+    `rows_have_ids` is false where a row has no identity but its key, as in a sheet: then a row's id is the key it
+    carries, a row without one has an id for the time being, and a write that plants a key returns the row's new id.
+    """
+
+    rows_have_ids: bool
 
     def schema(self) -> TableSchema:
         """Columns and options as they are now; raises `Misconfigured` for a required one that is not there."""
@@ -278,6 +293,7 @@ __all__ = [
     "ABSENT",
     "Column",
     "CrmSide",
+    "Later",
     "Lost",
     "MadeDeal",
     "Misconfigured",

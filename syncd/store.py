@@ -28,10 +28,11 @@ from syncd.marks import MarkFile, Marks
 from syncd.model import NO_SHADOW, Agreed, Link, LinkState, Missing, PackedShadow, Raw, Shadow, Side, Value
 
 FILE_NAME: Final = "syncd.db"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 BUSY_TIMEOUT_MILLISECONDS: Final = 10_000
 RESUMED_KEPT_SECONDS: Final = 2 * 3600.0
 IDS_A_QUERY: Final = 500
+WRITES_RECALLED: Final = 20_000  # of a week, when many cells of a sheet change at once
 _write_lock = threading.RLock()  # one writer a process: SQLite would make the others wait far longer (stack.md §3)
 
 migrations = Migrations("syncd")
@@ -68,6 +69,15 @@ def first_schema(db: sqlite_utils.Database) -> None:
            PRIMARY KEY (scope, period)) WITHOUT ROWID""",
     ):
         db.execute(statement)
+
+
+@migrations()
+def sheets(db: sqlite_utils.Database) -> None:
+    """Version 2: what the rows of a sheet held when it was read last, and when each cell changed."""
+    db.execute(
+        """CREATE TABLE sheet_rows (pair TEXT, row_id TEXT, place INTEGER NOT NULL, cells TEXT NOT NULL,
+           windows TEXT NOT NULL, PRIMARY KEY (pair, row_id)) WITHOUT ROWID"""
+    )
 
 
 class StoreFailed(Exception):
@@ -269,11 +279,11 @@ class Store:
         return json.loads(found[0][0]) if found else None
 
     def set_fact(self, key: str, value: object) -> None:
-        """Keeps a fact; writes only where it changed."""
+        """Keeps a fact; writes only where it changed. Joins the open transaction."""
         text = json.dumps(value, ensure_ascii=False, sort_keys=True)
         if self._rows("SELECT 1 FROM facts WHERE pair = ? AND key = ? AND value = ?", self.pair, key, text):
             return
-        with self.tx():
+        with self._joined():
             self.connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (self.pair, key, text))
 
     # --- links ---------------------------------------------------------------------------------------------------
@@ -398,6 +408,10 @@ class Store:
             (state, at, note, row, deal, write_id, self.pair),
         )
 
+    def withdraw(self, write_id: int) -> None:
+        """Takes back an intent of which it is certain that nothing was sent; it is no history."""
+        self._many("DELETE FROM writes WHERE id = ? AND pair = ? AND state = 'open'", [(write_id, self.pair)])
+
     def put_before(self, write_id: int, before: str) -> None:
         """Replaces what an open intent keeps for settling a lost answer, e.g. once a new deal's contact is known."""
         self._many("UPDATE writes SET before = ? WHERE id = ? AND pair = ?", [(before, write_id, self.pair)])
@@ -495,6 +509,19 @@ class Store:
         """Remembers ids of deals that the CRM does not have, or has no more."""
         self._many("INSERT OR REPLACE INTO absent VALUES (?, ?, ?)", [(self.pair, key, at) for key in keys])
 
+    def overwritten(self, since: float) -> list[tuple[str, str, Value, float]]:
+        """(deal, field, value, when) of what writes of values replaced since then, on either side."""
+        writes = self._writes(
+            "pair = ? AND at > ? AND action = 'update' AND state IN ('done', 'taken') ORDER BY id DESC LIMIT ?",
+            self.pair, since, WRITES_RECALLED,
+        )  # fmt: skip
+        return [
+            (write.deal, line.field, line.old, write.at)
+            for write in writes
+            for line in write.changes
+            if line.kind in ("edit", "conflict")
+        ]
+
     # --- what waits for a person ---------------------------------------------------------------------------------
 
     def held(self) -> list[HeldRecord]:
@@ -587,10 +614,11 @@ class Store:
         first-run rule decides (SPEC §4). The history stays. Returns how many links there were."""
         links = self.count_links()
         with self.tx():
-            for table in ("links", "messages", "refused", "absent", "held"):
+            for table in ("links", "messages", "refused", "absent", "held", "sheet_rows"):
                 self.connection.execute(f"DELETE FROM {table} WHERE pair = ?", (self.pair,))  # noqa: S608
             self.connection.execute(
-                "DELETE FROM facts WHERE pair = ? AND key IN ('unread', 'labels', 'unlisted')", (self.pair,)
+                "DELETE FROM facts WHERE pair = ? AND key IN ('unread', 'labels', 'unlisted', 'sheet_read_at')",
+                (self.pair,),
             )
             self.connection.execute(
                 "UPDATE writes SET state = 'taken', ended_at = ?, note = ?, before = '{}' "
@@ -622,9 +650,33 @@ class Store:
         """This pair goes on where the pair called `former` ended: it is the same one under another name."""
         with self.tx():
             self.connection.execute("DELETE FROM facts WHERE pair = ?", (self.pair,))
-            for table in ("facts", "links", "writes", "messages", "refused", "held", "frozen", "absent", "passes"):
+            for table in (
+                "facts", "links", "writes", "messages", "refused", "held", "frozen", "absent", "passes", "sheet_rows"
+            ):  # fmt: skip
                 sql = f"UPDATE {table} SET pair = ? WHERE pair = ?"  # noqa: S608  (constants only)
                 self.connection.execute(sql, (self.pair, former))
+
+    # --- sheets: what was seen when they were read last (tables/sheet_memory.py) -----------------------------------
+
+    def sheet_rows(self) -> dict[str, tuple[int, str, str]]:
+        """(place, cells, windows) of each row, as they were stored."""
+        if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'sheet_rows'"):
+            return {}  # a reader of a database that an older version wrote
+        rows = self._rows("SELECT row_id, place, cells, windows FROM sheet_rows WHERE pair = ?", self.pair)
+        return {row[0]: (row[1], row[2], row[3]) for row in rows}
+
+    def put_sheet_rows(self, rows: Mapping[str, tuple[int, str, str]], gone: Collection[str], at: float) -> None:
+        """Keeps rows that changed, forgets those that are gone, and notes when the whole sheet was read. A store that
+        is only read keeps nothing."""
+        if self.read_only:
+            return
+        with self._joined():
+            self._many("DELETE FROM sheet_rows WHERE pair = ? AND row_id = ?", [(self.pair, id) for id in gone])
+            self._many(
+                "INSERT OR REPLACE INTO sheet_rows VALUES (?, ?, ?, ?, ?)",
+                [(self.pair, id, *row) for id, row in rows.items()],
+            )
+            self.set_fact("sheet_read_at", at)
 
     # --- passes --------------------------------------------------------------------------------------------------
 

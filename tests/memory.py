@@ -459,6 +459,7 @@ class MemoryTable(_MemorySide):
     label = "Airtable"
     identity = "app1/tbl1"
     write_batch = 10
+    rows_have_ids = True
     at_once = 3  # calls that make rows
     read_batch = 100
 

@@ -297,8 +297,8 @@ class Filled:
         table = open_airtable(
             base_url="http://airtable.test",
             token=environment["AIRTABLE_TOKEN"],
-            base_id=pair.table.base_id,
-            table=pair.table.table,
+            base_id=pair.airtable.base_id,
+            table=pair.airtable.table,
             fields=pair.fields(),
             threads=lambda _count: Threads(self.scene.time),
             **self.scene.options(self.to_table, self.table_limit),

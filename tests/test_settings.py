@@ -22,6 +22,7 @@ ENVIRON = {"GHL_TOKEN": GHL_SECRET, "AIRTABLE_TOKEN": TABLE_SECRET}
 ALONE = {**ENVIRON, "GHL_LOCATION_ID": "loc1", "AIRTABLE_BASE_ID": "app1", "AIRTABLE_TABLE": "Deals"}
 GHL = {"location_id": "loc1", "token": "env:GHL_TOKEN"}
 TABLE = {"type": "airtable", "base_id": "app1", "table": "Deals", "token": "env:AIRTABLE_TOKEN"}
+GOOGLE = {"type": "google", "spreadsheet_id": "1AbC-x_9", "sheet": "Deals", "credentials": "env:GOOGLE_KEY"}
 
 
 def toml(value: Any) -> str:
@@ -78,7 +79,7 @@ def test_defaults() -> None:
         "https://services.leadconnectorhq.com",
         None,
     )
-    assert (one.table.base_url, one.table.plan, one.table.label) == ("https://api.airtable.com", None, "Airtable")
+    assert (one.airtable.base_url, one.table.plan, one.table.label) == ("https://api.airtable.com", None, "Airtable")
     assert (one.quiet, one.read_lag, one.skew, one.policy.tie) == (5.0, 60.0, 1.0, "crm")
     assert one.policy.new_row == "deal"
     assert (one.guard.max_changes, one.guard.max_share) == (20, 0.2)
@@ -328,13 +329,46 @@ def test_no_message_holds_a_secret_wherever_it_was_put() -> None:
         (lambda: load(pair(table={**TABLE, "base_id": "app1/tbl2"})), "must be the id alone"),
         (
             lambda: load(pair(table={**TABLE, "type": "workbook"})),
-            'pair "acme", [pair.table]: a table of type "workbook" is not supported yet by this version of syncd; use',
+            'unknown key "base_id" in pair "acme", [pair.table] of type "workbook"; known are type, path, sheet,',
         ),
-        (lambda: load(pair(table={**TABLE, "type": "google"})), 'a table of type "google" is not supported yet'),
+        (lambda: load(pair(table={"type": "workbook"})), '"path" is missing in pair "acme", [pair.table].'),
+        (
+            lambda: load(pair(table={"type": "google", "sheet": "Deals"})),
+            '"spreadsheet_id" is missing in pair "acme", [pair.table].\n'
+            'syncd.toml: "credentials" is missing in pair "acme", [pair.table].',
+        ),
+        (
+            lambda: load(pair(table={**GOOGLE, "credentials": "{}"})),
+            '"credentials" in pair "acme", [pair.table] must not hold the secret itself',
+        ),
+        (
+            lambda: load(pair(table={**GOOGLE, "pth": 1})),
+            'unknown key "pth" in pair "acme", [pair.table]; known are type',
+        ),
+        (lambda: load(pair(table={"type": "workbook", "path": "a.xls"})), 'a file of type ".xls"; save it as .xlsx'),
+        (
+            lambda: load(pair(table={"type": "workbook", "path": "a.txt"})),
+            '"path" in pair "acme", [pair.table] must name a workbook (.xlsx or .xlsm) or a CSV file (.csv).',
+        ),
+        (
+            lambda: load(pair(table={"type": "workbook", "path": "a.csv", "sheet": "Deals"})),
+            'pair "acme", [pair.table]: a CSV file has no sheets; leave out "sheet".',
+        ),
+        (lambda: load(pair(table={"token": "env:A"})), '"type" is missing in pair "acme", [pair.table].'),
+        (lambda: load(pair(table="deals.xlsx")), '"table" must be written as [pair.table].'),
+        (lambda: load(pair(path="deals.xlsx")), 'unknown key "path" in pair "acme"; it belongs to [pair.table].'),
         (
             lambda: load(pair(table={**TABLE, "type": "excel"})),
-            '"type" in pair "acme", [pair.table] must be "airtable".',
+            '"type" in pair "acme", [pair.table] must be "airtable", "workbook" or "google".',
         ),
+        (
+            lambda: load(
+                pair(table={"type": "workbook", "path": "deals.xlsx", "sheet": "One"}),
+                pair("b", table={"type": "workbook", "path": "./deals.xlsx", "sheet": "one"}),
+            ),
+            'the pairs "acme" and "b" use the same table; each needs its own table.',
+        ),
+        (lambda: load(pair(table=GOOGLE), pair("b", table=GOOGLE)), 'the pairs "acme" and "b" use the same table'),
         (lambda: load(pair(table={**TABLE, "plan": "Team"})), 'must be "free", "team", "business" or "enterprise".'),
         (lambda: load(pair(guard={"max_changes": -1})), "must be at least 0."),
         (lambda: load(pair(guard={"max_changes": True})), "must be a whole number."),
@@ -453,7 +487,12 @@ def test_a_byte_order_mark_does_no_harm() -> None:
 
 def test_the_environment_alone() -> None:
     one = load_settings(None, ALONE).pair[0]
-    assert (one.name, one.ghl.location_id, one.table.base_id, one.table.table) == ("default", "loc1", "app1", "Deals")
+    assert (one.name, one.ghl.location_id, one.airtable.base_id, one.airtable.table) == (
+        "default",
+        "loc1",
+        "app1",
+        "Deals",
+    )
     assert (one.ghl.secret(), one.table.secret()) == (GHL_SECRET, TABLE_SECRET)
     assert one.ghl.pipelines is None
 
@@ -474,7 +513,7 @@ def test_optional_variables() -> None:
         "GHL_PIPELINES": "Sales, Renewals,",
     }
     one = load_settings(None, {**ALONE, **more}).pair[0]
-    assert (one.ghl.base_url, one.table.base_url) == ("http://127.0.0.1:1", "http://127.0.0.1:2")
+    assert (one.ghl.base_url, one.airtable.base_url) == ("http://127.0.0.1:1", "http://127.0.0.1:2")
     assert (one.ghl.version, one.ghl.pipelines) == ("v3", ("Sales", "Renewals"))
 
 
@@ -615,7 +654,7 @@ def test_pairs_of_a_folder_share_the_defaults_and_say_only_what_is_their_own() -
     settings = load_settings(agency(client("acme"), own), {})
     acme, beta = settings.pair
     assert [settings.interval_of(one) for one in settings.pair] == [300.0, 60.0]
-    assert (acme.quiet, acme.table.plan, acme.table.token.text) == (9.0, "team", "env:AIRTABLE_TOKEN")
+    assert (acme.quiet, acme.table.plan, acme.airtable.token.text) == (9.0, "team", "env:AIRTABLE_TOKEN")
     assert (acme.guard.max_changes, acme.guard.max_share) == (50, 0.2)
     assert (beta.guard.max_changes, beta.guard.max_share) == (50, 0.5), "a section is taken key by key"
     columns = [{one.name: one.columns[-1] for one in pair.fields()} for pair in (acme, beta)]

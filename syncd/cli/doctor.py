@@ -153,7 +153,10 @@ def pair_checks(settings: Settings, pair: PairSettings) -> Iterator[Check]:
             if vocabulary:
                 yield from option_checks(schema[0], vocabulary[0])
         yield _clock("HighLevel", connection.crm().clock_offset if vocabulary else None)
-        yield _clock(pair.table.label, connection.table(store).clock_offset if schema else None)
+        if schema:
+            yield from sheet_checks(pair, connection, store)
+        if pair.table.type != "workbook":  # a file's times are of this machine's clock
+            yield _clock(pair.table.label, connection.table(store).clock_offset if schema else None)
         store.close()
 
 
@@ -201,7 +204,42 @@ def _table(connection: Connection, store: Store, found: list[TableSchema]) -> Ch
     side = connection.table(store)
     schema = side.schema()
     found.append(schema)
+    if connection.pair.table.type == "workbook":
+        names = ", ".join(f"“{column.name}”" for column in schema.columns.values())
+        return good("table", f"{side.label} {connection.pair.table.path} found, with the columns {names}.")
     return good("table", f"{side.label} {schema.identity}, token accepted; {len(schema.columns)} column(s) synced.")
+
+
+def sheet_checks(pair: PairSettings, connection: Connection, store: Store) -> Iterator[Check]:
+    """What only a sheet can have: a file that is open or cannot be written, formulas in single cells."""
+    from syncd.tables.grid_side import GridSide
+
+    side = connection.table(store)
+    if not isinstance(side, GridSide):
+        return
+    if pair.table.type == "workbook":
+        problem = file_problem(pair.table.file)
+        if problem:
+            yield good("file", problem)
+        else:
+            yield good("file", "it can be written, and nobody has it open.")
+    formulas = side.formula_cells()
+    for name, count in formulas.items():
+        cells = "1 cell holds" if count == 1 else f"{count} cells hold"
+        yield good("formulas", f"{cells} a formula in “{name}”, so they are not synced. Type the values themselves.")
+
+
+def file_problem(path: Path) -> str:
+    """Why a file cannot be written now; "" where it can. Changes wait until then."""
+    from syncd.tables.files import TableFile  # type: ignore[import-not-found, unused-ignore]
+
+    busy = TableFile(path).busy()
+    if busy:
+        return str(busy)
+    target = Path(os.path.realpath(path))
+    if not os.access(target, os.R_OK | os.W_OK) or not os.access(target.parent, os.W_OK | os.X_OK):
+        return f"syncd's user may not write {target} and its folder, so changes from HighLevel wait. Give it the right."
+    return ""
 
 
 def column_checks(pair: PairSettings, schema: TableSchema) -> Iterator[Check]:

@@ -113,6 +113,7 @@ class AirtableSide:
     side = Side.TABLE
     label = "Airtable"
     write_batch = BATCH
+    rows_have_ids = True
 
     @property
     def read_batch(self) -> int:

@@ -76,11 +76,11 @@ def opened(environment: Mapping[str, str], folder: Path) -> Iterator[Scene]:
     store = Store(folder, settings.name)
     table = open_airtable(
         token=settings.table.secret(),
-        base_id=settings.table.base_id,
-        table=settings.table.table,
+        base_id=settings.airtable.base_id,
+        table=settings.airtable.table,
         fields=settings.fields(),
         remembered=store.fact("columns") or {},
-        base_url=settings.table.base_url,
+        base_url=settings.airtable.base_url,
         bucket=Bucket.unlimited(),
     )
     try:
@@ -107,7 +107,7 @@ def _bare_table(settings: PairSettings, http: Http, table_id: str) -> pyairtable
     api = pyairtable.Api(token, retry_strategy=None, endpoint_url=http.base_url, use_field_ids=True)
     api.session.trust_env = False
     api.session.mount("http://", RequestsAdapter(http))
-    return api.table(settings.table.base_id, table_id)
+    return api.table(settings.airtable.base_id, table_id)
 
 
 def sorted_calls(crm: Iterable[tuple[str, str]], table: Iterable[tuple[str, str]]) -> Calls:

@@ -89,6 +89,16 @@ def ties_by_stamp() -> list[Patch]:
     return [(module, "order", ordered)]
 
 
+def windows_are_instants() -> list[Patch]:
+    import syncd.decide as module
+
+    def ordered(x: Stamp, y: Stamp, tie: float) -> Order:
+        known = [Stamp(one.high, one.high) if math.isfinite(one.low) else one for one in (x, y)]
+        return order(known[0], known[1], tie)
+
+    return [(module, "order", ordered)]
+
+
 def earlier_wins() -> list[Patch]:
     import syncd.decide as module
 
@@ -674,6 +684,7 @@ ABLATIONS: Final = (
     ),
     Ablation("values decide", "§2: values decide what changed, not stamps", stamps_find_changes),
     Ablation("ties", "§2: close stamps are a tie, the configured side wins", ties_by_stamp),
+    Ablation("windows", "§2: inside the window of two reads of a sheet is a tie", windows_are_instants),
     Ablation("later wins", "§2: the later edit wins", earlier_wins),
     Ablation("own stamps", "§2: a stamp set by an own write does not count", own_stamps_count),
     Ablation("losers", "§2: the loser of a conflict is kept and logged", losers_not_kept),

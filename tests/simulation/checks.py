@@ -261,6 +261,10 @@ class Checks:
             if side is Side.CRM and self.explained(record, line.field, ours.tick):
                 self.marks["set back beside another edit"] += 1
                 return
+            if side is Side.TABLE and not ghost.table.knobs.table_clock:
+                # LIMITS: a sheet shows neither that our write came nor that somebody set it back before we looked.
+                self.marks["set back between two looks"] += 1
+                return
             if side is Side.TABLE and before.at - ours.at <= 1.0 + abs(ghost.crm.knobs.errors[1]):
                 # Airtable's clock counts whole seconds: the old value typed again within the very second of a write
                 # that nobody answered cannot be told from one that was never overwritten (carry._edited_since).
@@ -336,16 +340,36 @@ class Checks:
             return
         dated = crm.at if own_clock else max(crm.at, ghost.touched_at.get(intent.deal, crm.at))
         later = loser.at - winner.at if side is Side.CRM else loser.at - dated
+        if not ghost.table.knobs.table_clock and self.inside_the_window(side, intent, line, dated):
+            return
         story = f"{intent.deal}: {line.field} {line.new!r} won over {loser.value!r}"
         if later > TIE_SECONDS + 1.0 + SKEW_SECONDS:
             raise Broken("P2", f"{story}, which was typed {later:.1f} s later")
         self.marks["conflict, later wins" if later < 0 else "conflict, earlier wins"] += 1
         shown = dated + ghost.crm.clock_offset - ghost.crm.true_offset
         cell_shown = math.floor(cell.at - ghost.table.true_offset) + ghost.table.clock_offset
+        if not ghost.table.knobs.table_clock:
+            return
         if abs(shown - cell_shown) <= TIE_SECONDS - 0.01 and dated == crm.at and not ghost.table.clockless:
             self.marks["conflict, tie"] += 1
             if side is self.tie_side:
                 raise Broken("P2", f"{story}, though both look equally late and {side.value} wins ties")
+
+    def inside_the_window(self, side: Side, intent: Intent, line: ChangeLine, dated: float) -> bool:
+        """SPEC §2: a sheet's cell was edited between two reads; a CRM's edit inside that window is a tie."""
+        ghost = self.ghost
+        stamp = ghost.table.answered.get((intent.row, line.field))
+        shown = dated + ghost.crm.clock_offset - ghost.crm.true_offset
+        if stamp is None or not stamp.low - TIE_SECONDS <= shown <= stamp.high + TIE_SECONDS:
+            self.marks["conflict outside the window"] += 1
+            return False
+        self.marks["conflict inside the window"] += 1
+        seen = stamp.low < shown < stamp.high and stamp.high < math.inf
+        if seen and side is self.tie_side and ghost.touched_at.get(intent.deal) == dated:
+            raise Broken(
+                "P2", f"{intent.deal}: {line.field} {line.new!r} won inside the window, where {side.value} wins"
+            )
+        return True
 
     # --- P7, P8 --------------------------------------------------------------------------------------------------
 

@@ -157,6 +157,10 @@ def undated(world: SimWorld, _point: Point) -> None:
     world.table.trouble.undated = world.table.trouble.number + 1
 
 
+def busy(world: SimWorld, _point: Point) -> None:
+    world.table.trouble.busy = world.table.trouble.number + 1
+
+
 def an_answer(_world: SimWorld, _point: Point, rng: Random) -> tuple[Argument, ...]:
     """What the server says."""
     return (rng.choice(ANSWERS),)
@@ -176,6 +180,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "refuse record": Fault("refused_records", at_write, a_record, refuse_record),
     "refuse column": Fault("refused_columns", at_write, a_column, refuse_column),
     "ignore": Fault("ignored", at_write, a_field, ignored),
+    "busy": Fault("busy", lambda p: begins(p) and p.who == "table", nothing, busy),
     "undated": Fault("undated", lambda p: begins(p) and p.who == "table", nothing, undated),
 }
 

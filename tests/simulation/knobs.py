@@ -5,7 +5,7 @@ To add a knob: a field here, a line in `draw`, and whoever reads it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from random import Random
 from typing import Final
 
@@ -69,6 +69,8 @@ class Knobs:
     full_every: float = 6 * 3600.0
     feed_lost: float = 0.0  # share of edits that a listing of changes never shows, or not in this pass
     feed_doubled: float = 0.0  # share of entries that are listed twice
+    table_clock: bool = True  # off: as in a sheet, a cell was edited between two looks at it, nobody knows when
+    busy: float = 0.0  # the table cannot be written for a while, though it can be read
     replans: bool = False  # plan each view twice more: again, and in another order (P10)
 
     def limits(self) -> Limits:
@@ -96,7 +98,7 @@ def draw(seed: int) -> Knobs:
     read_lag = rng.choice(READ_LAGS)
     error = rng.choice((0.0, 0.0, SKEW_SECONDS / 2))
     offsets = [rng.choice((0.0, 0.0, 0.3, -7.25, 90.5)) for _ in range(2)]
-    return Knobs(
+    drawn = Knobs(
         deals=rng.randint(2, 6),
         passes=rng.randint(6, 24),
         latency=rng.choice((0.01, 0.05, 0.3)),
@@ -147,4 +149,8 @@ def draw(seed: int) -> Knobs:
         full_every=rng.choice((6 * 3600.0, 6 * 3600.0, 600.0)),
         feed_lost=rate(0.05, 0.3, off=0.6),
         feed_doubled=rate(0.2, off=0.6),
+        table_clock=rng.random() < 0.7,
+        busy=rate(0.03, 0.1, off=0.7),
     )
+    # Between two looks nobody can tell whether somebody is still typing (LIMITS).
+    return drawn if drawn.table_clock else replace(drawn, quiet=0.0)

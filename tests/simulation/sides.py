@@ -15,7 +15,9 @@ from syncd.fields import STATUSES
 from syncd.model import ABSENT, Raw, Record, Side, Stamp
 from syncd.sides import (
     Column,
+    Later,
     MadeDeal,
+    NewRecord,
     Patch,
     Question,
     ReadResult,
@@ -52,6 +54,7 @@ class Trouble:
         self.ignores: dict[str, int] = {}  # field -> last pass in which writes are taken and thrown away
         self.rules: list[Rule] = []
         self.undated = -1
+        self.busy = -1
         self.expired = False  # the cursor of the sweep under way is refused at its next page
         self.calm = False  # faults have stopped
 
@@ -222,6 +225,10 @@ class SimTable(MemoryTable):
         self.listed: set[Raw] = set()
         self.linked: Callable[[str], bool] = lambda _row: False
         self.made_for: dict[str, int] = {}
+        self.looked: dict[str, tuple[float, dict[str, Raw]]] = {}  # row -> when it was looked at, and what it held
+        self.windows: dict[tuple[str, str], Stamp] = {}  # (row, cell) -> between which two looks it changed
+        self.answered: dict[tuple[str, str], Stamp] = {}  # (row, field) -> what was told of it last
+        self.writing = False
         if knobs.selects:
             for name in ("status", "stage", "pipeline"):
                 if name in self.columns:
@@ -242,6 +249,8 @@ class SimTable(MemoryTable):
 
     def record(self, row: str) -> Record:
         """A row as the adapter shows it: an option that was made since the schema was read by its label."""
+        if not self.writing:
+            self.look(row)
         shown = super().record(row)
         if not self.options_made:
             return shown
@@ -343,9 +352,74 @@ class SimTable(MemoryTable):
         return super().read(ids, needed=needed)
 
     def edited(self, questions: Sequence[Question]) -> dict[Question, Stamp]:
-        """Edit times, unless the table refuses to tell them."""
+        """Edit times, unless the table refuses to tell them; of a sheet the two looks between which a cell changed."""
         self.clockless = self.trouble.undated >= self.trouble.number
-        return super().edited(questions)
+        found = super().edited(questions)
+        if self.knobs.table_clock:
+            return found
+        for question in found:
+            name = self.fields[question.index].name
+            parts = ("pipeline", "stage") if name == "stage" else (name,)
+            windows = [self.windows[question.id, part] for part in parts if (question.id, part) in self.windows]
+            low, high = (
+                max((one.low for one in windows), default=-math.inf),
+                max((one.high for one in windows), default=-math.inf),
+            )
+            found[question] = self.answered[question.id, name] = Stamp(low, high)
+        return found
+
+    def made_at(self, id: str) -> float | None:
+        """A sheet does not say."""
+        return super().made_at(id) if self.knobs.table_clock else None
+
+    # --- a sheet's memory (tables/sheet_memory.py) ----------------------------------------------------------------
+
+    def look(self, row: str, written: Collection[str] = ()) -> None:
+        """The engine looks at a row; what it wrote itself is no edit."""
+        held, now = self.rows[row].cells, self.clock.now
+        at, before = self.looked.get(row, (-math.inf, {}))
+        for cell, raw in held.items():
+            changed = raw not in (None, "") if row not in self.looked else before.get(cell) != raw
+            if changed and cell not in written:
+                self.windows[row, cell] = Stamp(at, now)
+        self.looked[row] = now, dict(held)
+
+    def write(self, patches: Sequence[Patch]) -> list[WriteResult]:
+        """As in memory.py, unless nothing can be written now."""
+        if self.trouble.busy >= self.trouble.number:
+            with self.call("write", list(patches)):
+                return [Later("The table is open elsewhere.", everyone=True) for _ in patches]
+        with self._our_own():
+            results = super().write(patches)
+        for patch, result in zip(patches, results, strict=True):
+            if isinstance(result, Written) and patch.id in self.rows:
+                self.look(patch.id, self._cells_of(self.names(patch.changes)))
+        return results
+
+    def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
+        """Likewise."""
+        if self.trouble.busy >= self.trouble.number:
+            with self.call("create", list(records)):
+                return [Later("The table is open elsewhere.", everyone=True) for _ in records]
+        with self._our_own():
+            results = super().create(records)
+        for new, result in zip(records, results, strict=True):
+            if isinstance(result, Written) and result.record.id in self.rows:
+                self.look(result.record.id, self._cells_of(self.names(new.values)))
+        return results
+
+    @contextmanager
+    def _our_own(self) -> Iterator[None]:
+        """What is shown meanwhile is our own write."""
+        self.writing = True
+        try:
+            yield
+        finally:
+            self.writing = False
+
+    @staticmethod
+    def _cells_of(names: Mapping[str, Raw]) -> set[str]:
+        return {*names, *(("pipeline",) if "stage" in names else ())}
 
 
 def refusal(side: SimCrm | SimTable, verb: str, record: str, changes: Mapping[str, Raw]) -> Refused | None:
