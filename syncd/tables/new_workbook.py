@@ -1,8 +1,8 @@
 """A new workbook for `syncd init`: the only place where openpyxl writes one.
 
-The key column is not locked by a protected sheet: Excel allows no sorting of a protected sheet that has locked cells, and
-its tables do not grow there, so people could neither sort nor add rows. Instead the key's cells are grey and Excel warns
-who types into them; and a key that is lost or wrong is told in the row's Sync cell (SPEC §5).
+The key column is not locked by a protected sheet: Excel allows no sorting of a protected sheet that has locked cells,
+and its tables do not grow there, so people could neither sort nor add rows. Instead the key's cells are grey and Excel
+warns who types into them; and a key that is lost or wrong is told in the row's Sync cell (SPEC §5).
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def make_workbook(
     for place, column in enumerate(columns, 1):
         letter = get_column_letter(place)
         sheet.column_dimensions[letter].width = _WIDTHS.get(column, 16)
-        sheet.cell(1, place).font = Font(bold=True)
+        title = sheet.cell(1, place)
+        title.font, title.data_type = Font(bold=True), "s"  # a text, also where it begins with "="
         if column in numbers:
             _style_column(sheet, place, number_format=_MONEY)
         elif column != key:
@@ -95,7 +96,7 @@ def _add_key(sheet: Worksheet, columns: Sequence[str], key: str) -> None:
 
 
 def _add_lists(book: Workbook, sheet: Worksheet, columns: Sequence[str], choices: Mapping[str, Sequence[str]]) -> None:
-    """Drop-downs, whose items stand on a hidden sheet: a list within the validation holds 255 characters and no commas."""
+    """Drop-downs, whose items stand on a hidden sheet: a list within the validation holds 255 characters, no commas."""
     shown = {column: list(items) for column, items in choices.items() if column in columns and items}
     if not shown:
         return
@@ -109,8 +110,8 @@ def _add_lists(book: Workbook, sheet: Worksheet, columns: Sequence[str], choices
             cell.data_type = "s"  # also what begins with "="
         ranges = f"{quote_sheetname(LISTS)}!${letter}$2:${letter}${len(items) + 1}"
         validation = DataValidation(type="list", formula1=ranges, allow_blank=True, errorStyle="warning")
-        validation.errorTitle = column
-        validation.error = f"HighLevel knows no such {column.lower()}, as far as this list goes."
+        validation.errorTitle = column[:32]  # as much as Excel takes; with more it calls the file damaged
+        validation.error = f"HighLevel knows no such {column.lower()[:100]}, as far as this list goes."
         validation.showErrorMessage = True
         target = get_column_letter(columns.index(column) + 1)
         validation.add(f"{target}2:{target}{_LAST_ROW}")

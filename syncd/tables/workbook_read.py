@@ -62,10 +62,8 @@ def read_workbook(data: bytes, name: str | None, key: str) -> Reading:
         header = _header_row(cells, key)
         if header is not None:
             return _reading(book, source, sheet, xml, cells, *header)
-    where = f"on its sheet “{name}”" if name is not None else "on any visible sheet"
-    raise BadBook(
-        f"has no column “{key}” {where} (in one of the first {_HEADER_ROWS} rows); add it, or set the right sheet"
-    )
+    where = f"its sheet “{name}”" if name is not None else "any visible sheet"
+    raise BadBook(f"has no column “{key}” in the first {_HEADER_ROWS} rows of {where}; add it, or set the right sheet")
 
 
 def _candidates(book: Book, name: str | None) -> list[SheetPart]:

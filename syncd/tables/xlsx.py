@@ -121,7 +121,7 @@ def _add_rows(book: Book, sheet: SheetPart, xml: SheetXml, growth: Growth, rows:
 
 
 def _style(xml: SheetXml, cell: CellTag) -> str:
-    return attributes(xml.data[cell.tag.start : cell.tag.inner]).get("s", "")
+    return attributes(xml.data[cell.tag.start : cell.tag.inner]).get("s", "0")
 
 
 def _write_rows(xml: SheetXml, rows: Mapping[int, _Row], splices: Splices) -> set[tuple[int, int]]:

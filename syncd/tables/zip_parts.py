@@ -194,6 +194,8 @@ def _entry(data: bytes, position: int, end: int) -> Entry:
 def _bounded(data: bytes, entries: list[Entry], directory: int) -> list[Entry]:
     """The entries with the end of each: data, and the descriptor that may follow them. None may overlap another."""
     starts = sorted(entry.start for entry in entries)
+    if len(set(starts)) != len(starts):
+        raise BadZip("its parts overlap", cut=True)
     following = dict(zip(starts, [*starts[1:], directory], strict=True))
     bounded = []
     for entry in entries:
