@@ -7,12 +7,13 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from syncd.model import Raw
 from syncd.tables.files import Unwritable
 from tests.workbook import books
 from tests.workbook.books import deals, row, simple, with_table
 from tests.workbook.test_edits import SHEET, opened
 
-NEW = [{0: "First", 3: 1.5, 4: "n1"}, {0: "Second", 2: "open", 5: None}]
+NEW: list[dict[int, Raw]] = [{0: "First", 3: 1.5, 4: "n1"}, {0: "Second", 2: "open", 5: None}]
 
 
 def content(folder: Path, part: str = SHEET) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -208,7 +209,11 @@ def test_an_open_or_changed_file_is_not_written(tmp_path: Path) -> None:
         grid.write(read, {(0, 0): "B"})
     (tmp_path / ".~lock.deals.csv#").unlink()
     save(tmp_path / "deals.csv", b"Name,GHL ID\nBcme,x\n")
-    for write in (lambda: grid.write(read, {(0, 0): "B"}), lambda: grid.delete(read, 0)):
+    writes: list[Callable[[], Sheet]] = [
+        lambda: grid.write(read, {(0, 0): "B"}),
+        lambda: grid.delete(read, 0),
+    ]
+    for write in writes:
         with pytest.raises(GridMoved):
             write()
     assert not grid.unchanged(read)

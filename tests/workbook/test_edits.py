@@ -306,7 +306,7 @@ def test_a_blank_row_at_the_end_is_used_again(tmp_path: Path) -> None:
 
 
 def test_parts_are_copied_as_they_are_packed() -> None:
-    parts = {"a.xml": "<a/>", "b.bin": bytes(1000), "c.xml": "<c/>"}
+    parts: dict[str, str | bytes] = {"a.xml": "<a/>", "b.bin": bytes(1000), "c.xml": "<c/>"}
     data = books.zipped(parts, stored=("b.bin",))
     changed = Parts(data).with_parts({"a.xml": b"<a>longer</a>"})
     old, new = raw_entries(data), raw_entries(changed)

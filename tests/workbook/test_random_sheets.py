@@ -114,19 +114,23 @@ def check_one(folder: Path, data: st.DataObject, met: Counter[str]) -> None:
     expected = [list(cells) for cells in read.rows] + [[None] * 6 for _ in new]
     for (row, column), value in changes.items():
         expected[row][column] = value
-    for place, cells in enumerate(new):
-        for column, value in cells.items():
+    for place, added in enumerate(new):
+        for column, value in added.items():
             if (len(read.rows) + place, column) not in after.formulas:
                 expected[len(read.rows) + place][column] = value
     grown = [*after.rows, *[(None,) * 6] * (len(expected) - len(after.rows))]
-    for row, cells in enumerate(expected):
-        assert all(map(same, cells, grown[row])), (row, cells, grown[row])
+    for row, wanted in enumerate(expected):
+        assert all(map(same, wanted, grown[row])), (row, wanted, grown[row])
 
     path = folder / "deals.xlsx"
     shown = openpyxl.load_workbook(path).worksheets[0]
     written = {
         **changes,
-        **{(len(read.rows) + place, column): value for place, one in enumerate(new) for column, value in one.items()},
+        **{
+            (len(read.rows) + place, column): value
+            for place, cells in enumerate(new)
+            for column, value in cells.items()
+        },
     }
     for (row, column), value in written.items():
         cell = shown.cell(row + 2, column + 1)

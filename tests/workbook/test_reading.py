@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from syncd.model import Raw
 from syncd.sides import Misconfigured, SideDown
-from syncd.tables.grid import Grid, GridMoved
+from syncd.tables.grid import Grid, GridMoved, Sheet
 from syncd.tables.workbook import Workbook
 from tests.workbook import books
 from tests.workbook.books import deals, row, save, settle, sheet, simple, table_part, with_table
@@ -291,7 +292,11 @@ def test_a_file_saved_since_is_not_written(tmp_path: Path) -> None:
     about = (tmp_path / "deals.xlsx").stat()
     (tmp_path / "deals.xlsx").write_bytes(other)
     os.utime(tmp_path / "deals.xlsx", ns=(about.st_mtime_ns, about.st_mtime_ns))
-    for write in (lambda: book.write(read, {(0, 0): "C"}), lambda: book.delete(read, 0)):
+    writes: list[Callable[[], Sheet]] = [
+        lambda: book.write(read, {(0, 0): "C"}),
+        lambda: book.delete(read, 0),
+    ]
+    for write in writes:
         with pytest.raises(GridMoved):
             write()
     assert (tmp_path / "deals.xlsx").read_bytes() == other
