@@ -20,9 +20,9 @@ from syncd.tables.xlsx_cells import Area, area_of, cell_of
 MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 STRICT: Final = "http://purl.oclc.org/ooxml/spreadsheetml/main"
 
-_REST: Final = rb"(?:[^>\"']|\"[^\"]*\"|'[^']*')*?"  # of a start tag, up to its end
+_REST: Final = rb"((?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+)>"  # of a tag; ends with "/" where it closes itself
 _SKIP: Final = rb"<!--.*?-->|<!\[CDATA\[.*?\]\]>|<\?.*?\?>"
-_TAG: Final = re.compile(_SKIP + rb"|<(/?)([^\s/>!?]+)(" + _REST + rb")(/?)>", re.DOTALL)
+_TAG: Final = re.compile(_SKIP + rb"|<(/?)([^\s/>!?]+)" + _REST, re.DOTALL)
 _ATTRIBUTE: Final = re.compile(rb"([^\s=]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 _ENTITIES: Final = {"&quot;": '"', "&apos;": "'"}
 _NUMBERED: Final = re.compile(r"&#(?:x([0-9A-Fa-f]+)|([0-9]+));")
@@ -124,7 +124,7 @@ def children(data: bytes, start: int, end: int) -> Iterator[Tag]:
         else:
             if depth == 0:
                 name, begun, inner = found[2].decode(), found.start(), found.end()
-            if not found[4]:
+            if not found[3].endswith(b"/"):
                 depth += 1
             elif depth == 0:
                 yield Tag(name, begun, inner, inner, inner)
@@ -148,15 +148,13 @@ class SheetXml:
         if space != MAIN or name != f"{self.prefix}worksheet":
             raise BadSheet("has a sheet that is no worksheet with cells")
         mark = re.escape(self.prefix.encode())
-        self._rows_pattern = re.compile(
-            _SKIP + rb"|<" + mark + rb"row(?=[\s/>])(" + _REST + rb")(/?)>|</" + mark + rb"row\s*>", re.DOTALL
-        )
-        self._cells_pattern = re.compile(
-            _SKIP + rb"|<" + mark + rb"c(?=[\s/>])(" + _REST + rb")(/?)>|</" + mark + rb"c\s*>", re.DOTALL
-        )
-        self._formula_pattern = re.compile(
-            _SKIP + rb"|<" + mark + rb"([cf])(?=[\s/>])(" + _REST + rb")(/?)>", re.DOTALL
-        )
+        # Nothing to skip, as in what spreadsheet programs write: the patterns that need not look for it are faster.
+        self._bare = b"<!" not in data and data.count(b"<?") < 2
+        skip = b"" if self._bare else _SKIP + b"|"
+        self._row_start = re.compile(skip + rb"<" + mark + rb"row(?=[\s/>])" + _REST, re.DOTALL)
+        self._row_end = re.compile(skip + rb"</" + mark + rb"row\s*>", re.DOTALL)
+        self._cell = re.compile(skip + rb"<" + mark + rb"c(?=[\s/>])" + _REST + rb"|</" + mark + rb"c\s*>", re.DOTALL)
+        self._formula = re.compile(skip + rb"<" + mark + rb"([cf])(?=[\s/>])" + _REST, re.DOTALL)
 
     def own(self, name: str) -> str:
         """An element's name without the prefix, if it is the spreadsheet's own; else the name as it is."""
@@ -165,7 +163,7 @@ class SheetXml:
     @cached_property
     def parts(self) -> dict[str, list[Tag]]:
         """The elements right below the root, by name."""
-        if self._root[4]:
+        if self._root[3].endswith(b"/"):
             raise BadSheet("has a sheet without a place for cells")
         data, found = self.data, dict[str, list[Tag]]()
         opened = f"<{self.prefix}sheetData".encode()
@@ -175,7 +173,7 @@ class SheetXml:
         tag = _TAG.match(data, start) if start >= 0 else None
         if tag is None:
             raise BadSheet("has a sheet without a place for cells")
-        if tag[4]:
+        if tag[3].endswith(b"/"):
             inner = tail = end = tag.end()
         else:
             inner, tail = tag.end(), self._closing(closed, tag.end())
@@ -201,7 +199,7 @@ class SheetXml:
         return -1
 
     def _closing(self, closed: bytes, start: int) -> int:
-        if b"<!" not in self.data and self.data.count(b"<?") < 2:
+        if self._bare:
             return self.data.rfind(closed)
         pattern = re.compile(_SKIP + rb"|" + re.escape(closed) + rb"(?=[\s>])", re.DOTALL)
         return next(found.start() for found in pattern.finditer(self.data, start) if found[0] == closed)
@@ -214,21 +212,28 @@ class SheetXml:
     @cached_property
     def rows(self) -> dict[int, Tag]:
         """Rows that are there, by number, in order. Raises `BadSheet` where they are out of order."""
-        data, area = self.data, self.sheet_data
+        area = self.sheet_data
         found: dict[int, Tag] = {}
-        number, begun, inner = -1, 0, 0
-        for one in self._rows_pattern.finditer(data, area.inner, area.tail):
-            if one[1] is None:
-                if one[0].startswith(b"</"):
-                    found[number] = Tag("row", begun, inner, one.start(), one.end())
-                continue
+        number, at = -1, area.inner
+        while (one := self._next(self._row_start, at, area.tail)) is not None:
             stated = _stated(one[1])
             after = int(stated) - 1 if stated.isdecimal() else number + 1
             if after <= number:
                 raise BadSheet(f"has a sheet whose rows are out of order (row {after + 1})")
             number, begun, inner = after, one.start(), one.end()
-            if one[2]:
-                found[number] = Tag("row", begun, inner, inner, inner)
+            tail, at = inner, inner
+            if not one[1].endswith(b"/"):
+                end = self._next(self._row_end, inner, area.tail)
+                assert end is not None  # expat has seen it
+                tail, at = end.start(), end.end()
+            found[number] = Tag("row", begun, inner, tail, at)
+        return found
+
+    def _next(self, pattern: re.Pattern[bytes], start: int, end: int) -> re.Match[bytes] | None:
+        """The next tag, comments and the like left out."""
+        found = pattern.search(self.data, start, end)
+        while found is not None and found[0].startswith((b"<!", b"<?")):
+            found = pattern.search(self.data, found.end(), end)
         return found
 
     def cells(self, row: int) -> list[CellTag]:
@@ -238,7 +243,7 @@ class SheetXml:
             return []
         found: list[CellTag] = []
         column, begun, inner = -1, 0, 0
-        for one in self._cells_pattern.finditer(self.data, tag.inner, tag.tail):
+        for one in self._cell.finditer(self.data, tag.inner, tag.tail):
             if one[1] is None:
                 if one[0].startswith(b"</"):
                     found.append(CellTag(row, column, Tag("c", begun, inner, one.start(), one.end())))
@@ -248,7 +253,7 @@ class SheetXml:
             if place is None or place[0] != row or place[1] <= column:
                 raise BadSheet(f"has cells in row {row + 1} that are out of order")
             column, begun, inner = place[1], one.start(), one.end()
-            if one[2]:
+            if one[1].endswith(b"/"):
                 found.append(CellTag(row, column, Tag("c", begun, inner, inner, inner)))
         return found
 
@@ -275,7 +280,7 @@ class SheetXml:
         cells: set[tuple[int, int]] = set()
         areas: list[Area] = []
         column = -1
-        for one in self._formula_pattern.finditer(data, area.inner, area.tail):
+        for one in self._formula.finditer(data, area.inner, area.tail):
             if one[1] is None:
                 continue
             while one.start() >= following.start:
