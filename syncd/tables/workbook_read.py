@@ -188,12 +188,12 @@ def raw(value: object) -> Raw:
     """A cell's value as calamine gives it. Dates become ISO text, a whole number an int."""
     if isinstance(value, str):
         return value or None
-    if isinstance(value, bool | int) or value is None:
-        return value
     if isinstance(value, float):
         if not math.isfinite(value):
             return str(value)  # no spreadsheet program writes it
         return int(value) if value.is_integer() and abs(value) < _WHOLE else value
+    if isinstance(value, bool | int) or value is None:
+        return value
     if isinstance(value, datetime.timedelta):
         seconds = round(value.total_seconds())
         minutes, sign = abs(seconds) // 60, "-" if seconds < 0 else ""
@@ -206,6 +206,8 @@ def raw(value: object) -> Raw:
 def _errors(xml: SheetXml) -> list[tuple[int, int, str]]:
     """Cells that show an error, with its text: calamine shows them blank, and a blank cell clears a deal's value."""
     data, found = xml.data, []
+    if b'"e"' not in data and b"'e'" not in data:
+        return []
     area = xml.sheet_data
     starts = [one.start() for one in _ERROR.finditer(data, area.inner, area.tail)]
     if not starts:
