@@ -3,7 +3,8 @@ byte: delimiter, encoding, byte-order mark, line ends, quotes and the missing en
 
 A cell is text, or blank: a CSV file knows nothing else. Numbers are written plainly (1500, 0.5). In a file with decimal
 commas (cells separated by something else, a column that holds nothing but numbers, one of them with a comma) they are
-read and written so: "1.234,50" is read as "1234.50". Other texts are read as they are.
+read and written so: "1.234,50" is read as "1234.50". Other texts are read as they are: "1.500" in a column without a
+single comma is one and a half.
 
 Formulas: a spreadsheet program that opens a CSV file runs a text such as `=HYPERLINK(…)`, and names of deals can come
 from anybody who fills in a web form. So a text that would run is written with an apostrophe before it, as people do who
@@ -103,7 +104,9 @@ class CsvFile:
     def write(
         self, sheet: Sheet, changes: Mapping[tuple[int, int], Raw], new: Sequence[Mapping[int, Raw]] = ()
     ) -> Sheet:
-        """See `Grid`. Also raises `Unwritable`, a `GridBusy`, where the file's encoding lacks a letter."""
+        """See `Grid`. Also raises `Unwritable`, a `GridBusy`, where the file's encoding lacks a letter; the cells of
+        new rows are those that they would get.
+        """
         if not changes and not new:
             return sheet
         content, text = self._current(sheet)
@@ -113,13 +116,13 @@ class CsvFile:
             values = _values(text.written[row + 1], text.delimiter)
             values += [""] * (len(text.header) - len(values))
             for column, value in cells.items():
-                values[column] = _cell(value, column in text.commas, (row, column))
+                values[column] = self._cell(value, text, (row, column))
             written[row + 1] = _line(values, text) + _end_of(text.written[row + 1])
         # Blank lines at the end belong to no row: what is new goes before them.
         last = len(text.rows) + 1
         added = []
-        for one in new:
-            whole = {column: _cell(value, column in text.commas, None) for column, value in one.items()}
+        for row, one in enumerate(new, len(text.rows)):
+            whole = {column: self._cell(value, text, (row, column)) for column, value in one.items()}
             added.append(_line([whole.get(column, "") for column in range(len(text.header))], text) + end)
         if added and not _end_of(written[last - 1]):
             written[last - 1] += end
@@ -140,6 +143,18 @@ class CsvFile:
     def close(self) -> None:
         """Nothing is held."""
 
+    def _cell(self, value: Raw, text: _Text, cell: tuple[int, int]) -> str:
+        written = _cell(value, cell[1] in text.commas, cell)
+        try:
+            written.encode(text.encoding)
+        except UnicodeEncodeError as error:
+            raise Unwritable(
+                f"{self._file.name} is written in the old encoding {text.encoding}, which has no "
+                f"“{written[error.start]}”; save it as “CSV UTF-8”.",
+                cell,
+            ) from error
+        return written
+
     def _current(self, sheet: Sheet) -> tuple[Content, _Text]:
         self._file.refuse_busy()
         content = self._file.read()
@@ -148,14 +163,7 @@ class CsvFile:
         return content, self._understood(content.data)
 
     def _replace(self, content: Content, text: _Text, written: Iterable[str], sheet: Sheet) -> Sheet:
-        whole = text.before + "".join(written)
-        try:
-            data = text.bom + whole.encode(text.encoding)
-        except UnicodeEncodeError as error:
-            raise Unwritable(
-                f"{self._file.name} is written in the old encoding {text.encoding}, which has no "
-                f"“{whole[error.start]}”; save it as “CSV UTF-8”."
-            ) from error
+        data = text.bom + (text.before + "".join(written)).encode(text.encoding)
         fresh = self._understood(data)
         if data == content.data:
             return replace(sheet, at=self._clock())
@@ -301,7 +309,7 @@ def _read(cell: str, comma: bool) -> Raw:
     return cell or None
 
 
-def _cell(value: Raw, comma: bool, cell: tuple[int, int] | None) -> str:
+def _cell(value: Raw, comma: bool, cell: tuple[int, int]) -> str:
     """A value as a cell's text."""
     if is_blank(value):
         return ""
@@ -313,13 +321,18 @@ def _cell(value: Raw, comma: bool, cell: tuple[int, int] | None) -> str:
             raise Unwritable("A number that is none cannot be written.", cell)
         plain = format(number, "f")
         plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
-        return plain.replace(".", ",") if comma else plain
+        return _with_comma(plain) if comma else plain
     if not isinstance(value, str):
         raise Unwritable("A list of values fits in no cell.", cell)
     text = re.sub("[\ud800-\udfff\0]", "\ufffd", value)
     if comma and re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?", text):
-        return text.replace(".", ",")
+        return _with_comma(text)
     return f"'{text}" if _RUNS.match(text.lstrip("'")) else text
+
+
+def _with_comma(number: str) -> str:
+    """Always with decimals, so that the column still shows that it has commas when this is its last one."""
+    return number.replace(".", ",") if "." in number else f"{number},00"
 
 
 def _values(written: str, delimiter: str) -> list[str]:

@@ -169,8 +169,8 @@ def test_decimal_commas(tmp_path: Path) -> None:
     assert [one[1] for one in read.rows] == ["1234.50", "7", None]
     assert [one[2] for one in read.rows] == ["1,5", "see", "1.000"]  # not all are numbers: texts
     after = grid.write(read, {(1, 1): 12.5, (2, 1): "3.25"}, [{1: 1000}])
-    assert content(tmp_path).decode().splitlines()[2:] == ["B;12,5;see;y", "C;3,25;1.000;z", ";1000;;"]
-    assert [one[1] for one in after.rows] == ["1234.50", "12.5", "3.25", "1000"]
+    assert content(tmp_path).decode().splitlines()[2:] == ["B;12,5;see;y", "C;3,25;1.000;z", ";1000,00;;"]
+    assert [one[1] for one in after.rows] == ["1234.50", "12.5", "3.25", "1000.00"]
 
 
 def test_an_encoding_that_lacks_a_letter(tmp_path: Path) -> None:
@@ -178,7 +178,15 @@ def test_an_encoding_that_lacks_a_letter(tmp_path: Path) -> None:
     grid, read = opened(tmp_path, before)
     with pytest.raises(Unwritable, match="which has no “🎉”; save it as “CSV UTF-8”"):
         grid.write(read, {(0, 0): "🎉"})
+    with pytest.raises(Unwritable) as caught:
+        grid.write(read, {(0, 0): "Zoe"}, [{0: "fine"}, {0: "fine", 1: "日"}])
+    assert caught.value.cell == (2, 1)
     assert content(tmp_path) == before
+
+
+def test_a_write_leaves_no_doubt_about_decimal_commas(tmp_path: Path) -> None:
+    grid, read = opened(tmp_path, b"Name;Value;GHL ID\nA;1,50;x\nB;1.500;y\n")
+    assert [one[1] for one in grid.write(read, {(0, 1): 7}).rows] == ["7.00", "1500"]
 
 
 @pytest.mark.parametrize(
