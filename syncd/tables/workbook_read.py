@@ -248,6 +248,7 @@ class _Lists:
         self._source = source
         self._sheet = sheet
         self._xml = xml
+        self._read: dict[str, Cells] = {}  # sheets with items, by part
 
     def choices(self, area: Area) -> dict[int, tuple[str, ...]]:
         """The items of each column's list, by column of the grid: of the list that most of its rows have."""
@@ -317,8 +318,10 @@ class _Lists:
         return ()
 
     def _column(self, sheet: SheetPart, area: Area) -> tuple[str, ...]:
-        xml = self._xml if sheet.part == self._sheet.part else SheetXml(self._book.read(sheet.part))
-        cells = _cells(self._source, sheet, xml)
+        if sheet.part not in self._read:
+            xml = self._xml if sheet.part == self._sheet.part else SheetXml(self._book.read(sheet.part))
+            self._read[sheet.part] = _cells(self._source, sheet, xml)
+        cells = self._read[sheet.part]
         values = [value for row in cells[area.top : area.bottom + 1] for value in row[area.left : area.right + 1]]
         texts = [str(found).strip() for value in values if (found := raw(value)) is not None]
         return tuple(dict.fromkeys(text for text in texts if text))

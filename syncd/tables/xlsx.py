@@ -254,13 +254,7 @@ def _look(xml: SheetXml, column: int, row_tag: bytes) -> str:
     about = attributes(row_tag)
     if about.get("customFormat", "0") in ("1", "true") and "s" in about:
         return about["s"]
-    for cols in xml.parts.get("cols", []):
-        for one in children(xml.data, cols.inner, cols.tail):
-            bounds = attributes(xml.data[one.start : one.inner])
-            first, last = bounds.get("min", ""), bounds.get("max", "")
-            if first.isdecimal() and last.isdecimal() and int(first) <= column + 1 <= int(last):
-                return bounds.get("style", "")
-    return ""
+    return next((style for first, last, style in xml.column_styles if first <= column <= last), "")
 
 
 def _widen_dimension(xml: SheetXml, written: set[tuple[int, int]], splices: Splices) -> None:

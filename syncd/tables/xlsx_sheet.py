@@ -257,6 +257,18 @@ class SheetXml:
                 found.append(CellTag(row, column, Tag("c", begun, inner, inner, inner)))
         return found
 
+    @cached_property
+    def column_styles(self) -> list[tuple[int, int, str]]:
+        """First and last column, and the style of their cells."""
+        found = []
+        for cols in self.parts.get("cols", []):
+            for one in children(self.data, cols.inner, cols.tail):
+                about = attributes(self.data[one.start : one.inner])
+                first, last = about.get("min", ""), about.get("max", "")
+                if first.isdecimal() and last.isdecimal():
+                    found.append((int(first) - 1, int(last) - 1, about.get("style", "")))
+        return found
+
     def last_column(self, row: int) -> int:
         """An upper bound of the columns in a row, found without reading its cells; -1 where it has none."""
         tag = self.rows[row]
