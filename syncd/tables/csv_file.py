@@ -1,10 +1,11 @@
 """A CSV file as a grid. It is read and written whole, but a line whose row does not change stays as it is, byte for
 byte: delimiter, encoding, byte-order mark, line ends, quotes and the missing end of the last line included.
 
-A cell is text, or blank: a CSV file knows nothing else. Numbers are written plainly (1500, 0.5). In a file with decimal
-commas (cells separated by something else, a column that holds nothing but numbers, one of them with a comma) they are
-read and written so: "1.234,50" is read as "1234.50". Other texts are read as they are: "1.500" in a column without a
-single comma is one and a half.
+A cell is text, or blank: a CSV file knows nothing else. Numbers are written plainly (1500, 0.5). In a column with
+decimal commas they are read and written so: "1.234,50" is read as "1234.50". Such a column is one of a file whose cells
+are separated by something else than commas; at least half of what it holds are such numbers, one of them has a comma,
+and none has a decimal point. Other texts are read as they are: "1.500" in a column without a single comma is one and a
+half.
 
 Formulas: a spreadsheet program that opens a CSV file runs a text such as `=HYPERLINK(…)`, and names of deals can come
 from anybody who fills in a web form. So a text that would run is written with an apostrophe before it, as people do who
@@ -35,6 +36,7 @@ _LONGEST: Final = 16 * 1024 * 1024  # characters in a cell
 _SEPARATOR_LINE: Final = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)  # Excel's own way to name the delimiter
 _RUNS: Final = re.compile(r"[=@\t\r＝＠]|[+\-＋－](?![0-9 ().,/+-]*\Z)")
 _COMMA_NUMBER: Final = re.compile(r"-?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+)(?:,[0-9]+)?")
+_POINT_NUMBER: Final = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)\.(?:[0-9]{1,2}|[0-9]{4,})")
 _UTF8_LETTER: Final = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _BOMS: Final = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
@@ -144,7 +146,10 @@ class CsvFile:
         """Nothing is held."""
 
     def _cell(self, value: Raw, text: _Text, cell: tuple[int, int]) -> str:
-        written = _cell(value, cell[1] in text.commas, cell)
+        comma = cell[1] in text.commas
+        written = _cell(value, comma, cell)
+        if comma and isinstance(value, str) and "," in value and _COMMA_NUMBER.fullmatch(value.strip()):
+            raise Unwritable(f"{self._file.name} would show the text “{value}” as a number.", cell)
         try:
             written.encode(text.encoding)
         except UnicodeEncodeError as error:
@@ -167,6 +172,12 @@ class CsvFile:
         fresh = self._understood(data)
         if data == content.data:
             return replace(sheet, at=self._clock())
+        for column in text.commas - fresh.commas:
+            if any("," in str(row[column]) or "." in str(row[column]) for row in fresh.rows):
+                raise Unwritable(
+                    f"{self._file.name} would no longer show that the column “{text.header[column]}” has decimal commas; "
+                    "write the numbers in it with decimals (1500,00)."
+                )
         made = self._file.replace(data, content)
         version = self._file.version_of(data)
         self._seen = Content(b"", made, version, settled=False)
@@ -296,13 +307,15 @@ def _comma_columns(rows: Sequence[Sequence[str]], width: int) -> frozenset[int]:
     found = set()
     for column in range(width):
         cells = [row[column].strip() for row in rows if row[column].strip()]
-        if any("," in cell for cell in cells) and all(map(_COMMA_NUMBER.fullmatch, cells)):
+        numbers = [cell for cell in cells if _COMMA_NUMBER.fullmatch(cell)]
+        some = any("," in cell for cell in numbers)
+        if some and 2 * len(numbers) >= len(cells) and not any(map(_POINT_NUMBER.fullmatch, cells)):
             found.add(column)
     return frozenset(found)
 
 
 def _read(cell: str, comma: bool) -> Raw:
-    if comma and cell.strip():
+    if comma and ("," in cell or "." in cell) and _COMMA_NUMBER.fullmatch(cell.strip()):
         return cell.strip().replace(".", "").replace(",", ".")
     if cell.startswith("'") and _RUNS.match(cell.lstrip("'")):
         cell = cell[1:]

@@ -54,8 +54,9 @@ def test_into_a_table_of_excel(tmp_path: Path) -> None:
 def test_without_a_table(tmp_path: Path) -> None:
     names = (
         "<definedNames>"
+        "<definedName name='_xlnm._FilterDatabase' localSheetId='1'>X!$A$1:$F$3</definedName>"
         "<definedName name='_xlnm._FilterDatabase' localSheetId='0' hidden='1'>Deals!$A$1:$F$3</definedName>"
-        "<definedName name='_xlnm._FilterDatabase' localSheetId='1'>X!$A$1:$F$3</definedName></definedNames>"
+        "</definedNames>"
     )
     tail = (
         '<autoFilter ref="A1:F3"/><dataValidations count="3"><dataValidation sqref="B2:B3 H2:H3"/>'
@@ -152,6 +153,13 @@ def test_another_table_below(tmp_path: Path) -> None:
     assert [one[0] for one in book.write(read, {}, [{0: "B"}]).rows] == ["A", "B"]
     with pytest.raises(Unwritable, match="another table stands in the way, at A4:F5"):
         book.write(book.load(), {}, [{0: "C"}])
+
+
+def test_a_value_of_a_new_row_that_fits_in_no_cell(tmp_path: Path) -> None:
+    book, read = opened(tmp_path, books.full())
+    with pytest.raises(Unwritable) as caught:
+        book.write(read, {}, [{0: "fine"}, {1: float("nan")}])
+    assert caught.value.cell == (len(read.rows) + 1, 1)
 
 
 def test_a_full_sheet(tmp_path: Path) -> None:

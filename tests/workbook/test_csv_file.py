@@ -164,13 +164,21 @@ def test_what_no_cell_can_hold(tmp_path: Path, value: Raw) -> None:
 
 
 def test_decimal_commas(tmp_path: Path) -> None:
-    before = "Name;Value;Note;GHL ID\nA;1.234,50;1,5;x\nB;7;see;y\nC;;1.000;z\n"
+    before = "Name;Value;Note;GHL ID\nA;1.234,50;1,5;x\nB;7;see;y\nC;tbd;that;z\n"
     grid, read = opened(tmp_path, before.encode())
-    assert [one[1] for one in read.rows] == ["1234.50", "7", None]
-    assert [one[2] for one in read.rows] == ["1,5", "see", "1.000"]  # not all are numbers: texts
+    assert [one[1] for one in read.rows] == ["1234.50", "7", "tbd"]
+    assert [one[2] for one in read.rows] == ["1,5", "see", "that"]  # hardly a number
     after = grid.write(read, {(1, 1): 12.5, (2, 1): "3.25"}, [{1: 1000}])
-    assert content(tmp_path).decode().splitlines()[2:] == ["B;12,5;see;y", "C;3,25;1.000;z", ";1000,00;;"]
+    assert content(tmp_path).decode().splitlines()[2:] == ["B;12,5;see;y", "C;3,25;that;z", ";1000,00;;"]
     assert [one[1] for one in after.rows] == ["1234.50", "12.5", "3.25", "1000.00"]
+    with pytest.raises(Unwritable, match="as a number") as caught:
+        grid.write(after, {(0, 1): "1,5"})
+    assert caught.value.cell == (0, 1)
+
+
+@pytest.mark.parametrize("other", ["0.5", "1,234.50", "12.3456", "x\nC;y;z\nD;w"])
+def test_no_decimal_commas_where_it_is_not_plain(tmp_path: Path, other: str) -> None:
+    assert opened(tmp_path, f"Name;Value;GHL ID\nA;1,500;x\nB;{other};y\n".encode())[1].rows[0][1] == "1,500"
 
 
 def test_an_encoding_that_lacks_a_letter(tmp_path: Path) -> None:
@@ -186,7 +194,13 @@ def test_an_encoding_that_lacks_a_letter(tmp_path: Path) -> None:
 
 def test_a_write_leaves_no_doubt_about_decimal_commas(tmp_path: Path) -> None:
     grid, read = opened(tmp_path, b"Name;Value;GHL ID\nA;1,50;x\nB;1.500;y\n")
-    assert [one[1] for one in grid.write(read, {(0, 1): 7}).rows] == ["7.00", "1500"]
+    read = grid.write(read, {(0, 1): 7})
+    assert [one[1] for one in read.rows] == ["7.00", "1500"]
+    before = content(tmp_path)
+    for write in (grid.write, None):
+        with pytest.raises(Unwritable, match="column “Value” has decimal commas"):
+            grid.delete(read, 0) if write is None else write(read, {(0, 1): None})
+    assert content(tmp_path) == before
 
 
 @pytest.mark.parametrize(
