@@ -175,8 +175,8 @@ class CsvFile:
         for column in text.commas - fresh.commas:
             if any("," in str(row[column]) or "." in str(row[column]) for row in fresh.rows):
                 raise Unwritable(
-                    f"{self._file.name} would no longer show that the column “{text.header[column]}” has decimal commas; "
-                    "write the numbers in it with decimals (1500,00)."
+                    f"{self._file.name} would no longer show that the column “{text.header[column]}” has decimal "
+                    "commas; write the numbers in it with decimals (1500,00)."
                 )
         made = self._file.replace(data, content)
         version = self._file.version_of(data)
