@@ -24,7 +24,7 @@ _HEADER_ROWS: Final = 50  # the header stands in one of these
 _DENSE: Final = 4_000_000  # cells of the rectangle that calamine makes, about 100 MB
 _WHOLE: Final = 10**15  # above, a float no longer holds every digit that a cell shows
 _ERROR: Final = re.compile(rb"\st\s*=\s*[\"']e[\"']")
-_FAR: Final = re.compile(rb"\sr\s*=\s*[\"'](?:[A-Za-z]{2}|[A-Za-z]?[0-9]{6})")
+_FAR: Final = re.compile(rb"r\s*=\s*[\"'](?:[A-Za-z]{2}[0-9]|[A-Za-z]?[0-9]{6})")
 _NEWER: Final = ("ext", "dataValidations", "dataValidation")
 
 Cells: TypeAlias = (

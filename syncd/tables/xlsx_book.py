@@ -63,6 +63,7 @@ class Book:
         """Raises `BadBook` where it is no workbook, or one that must not be edited."""
         self.data = data
         self.parts = _parts(data)
+        self._contents: dict[str, bytes] = {}  # what was read of them
         self.workbook = self._workbook_part()
         self._root = self._tree(self.workbook)
         if self._root.tag.startswith(f"{{{STRICT}}}"):
@@ -82,10 +83,12 @@ class Book:
 
     def read(self, part: str) -> bytes:
         """A part's content; raises `BadBook`."""
-        try:
-            return self.parts.read(part)
-        except BadZip as error:
-            raise BadBook(f"cannot be read: {error}", passing=error.cut) from error
+        if part not in self._contents:
+            try:
+                self._contents[part] = self.parts.read(part)
+            except BadZip as error:
+                raise BadBook(f"cannot be read: {error}", passing=error.cut) from error
+        return self._contents[part]
 
     def _workbook_part(self) -> str:
         names = self.parts.names()
