@@ -81,7 +81,7 @@ class GoogleSheets(People):
         found = {
             "type": "service_account",
             "project_id": "sandbox",
-            "private_key_id": "0123456789abcdef",
+            "private_key_id": f"{self._key.private_numbers().d:x}"[-40:],
             "private_key": key.decode(),
             "client_email": self.email,
             "client_id": "100000000000000000001",
@@ -182,6 +182,9 @@ class GoogleSheets(People):
                 return self._batch_get(book, request)
             case "POST", "", "values:batchUpdate":
                 return sheets_values.batch_update(book, body, self.email)
+            case "POST", "", "values:batchClear":
+                cleared = sheets_values.clear(book, (body or {}).get("ranges", []), self.email)
+                return {"spreadsheetId": book.id, "clearedRanges": cleared}
         if rest.startswith("values/"):
             return self._values(request, book, rest.removeprefix("values/"), body)
         raise Refused(404, "NOT_FOUND", "The requested URL was not found on this server.")
@@ -215,7 +218,8 @@ class GoogleSheets(People):
                 insert = request.first("insertDataOption")
                 return sheets_values.append(book, what.removesuffix(":append"), body, option, insert, self.email)
             case "POST" if what.endswith(":clear"):
-                return sheets_values.clear(book, what.removesuffix(":clear"), self.email)
+                cleared = sheets_values.clear(book, [what.removesuffix(":clear")], self.email)
+                return {"spreadsheetId": book.id, "clearedRange": cleared[0]}
         raise Refused(404, "NOT_FOUND", "The requested URL was not found on this server.")
 
     # --- gates --------------------------------------------------------------------------------------------------------

@@ -304,12 +304,10 @@ def _corners(cells: str, text: str) -> tuple[int, int | None, int, int | None]:
         if column is None or row is None:
             raise invalid(f"Unable to parse range: {text}")
         return int(row) - 1, int(row), number(column), number(column) + 1
-    if (column is None) != (last_column is None) or (column is None and (row is None) != (last_row is None)):
-        raise invalid(f"Unable to parse range: {text}")
-    if column is None and row is None:
+    if (column is None and row is None) or (last_column is None and last_row is None):
         raise invalid(f"Unable to parse range: {text}")
     rows = sorted(int(one) for one in (row, last_row) if one)
     columns = sorted(number(one) for one in (column, last_column) if one)
-    top = int(row) - 1 if row and not last_row else rows[0] - 1 if rows else 0
-    bottom = rows[-1] if row and last_row else int(last_row) if last_row else None
-    return top, bottom, columns[0] if columns else 0, columns[-1] + 1 if columns else None
+    top = rows[0] - 1 if row else 0  # "A:B2" begins at the top; "A3:B" and "A3:3" have an open end
+    left = columns[0] if column else 0
+    return top, rows[-1] if last_row else None, left, columns[-1] + 1 if last_column else None

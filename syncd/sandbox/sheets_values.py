@@ -31,6 +31,8 @@ def values_of(part: Area, render: str, dates: str, major: str = "ROWS") -> list[
         _trimmed([rendered(tab, row, column, render, dates) for column in range(part.left, part.right)], tab, row, part)
         for row in range(part.top, bottom)
     ]
+    while found and not found[-1]:
+        found.pop()
     if major == "COLUMNS":
         width = max((len(row) for row in found), default=0)
         turned = [[row[column] if column < len(row) else None for row in found] for column in range(width)]
@@ -189,12 +191,13 @@ def _end_of_table(tab: Tab, part: Area) -> int:
     return row
 
 
-def clear(book: Book, text: str, who: str) -> dict[str, Any]:
-    """values.clear: contents go, formats and rules stay."""
-    part = book.area(text)
+def clear(book: Book, ranges: Sequence[str], who: str) -> list[str]:
+    """values.clear and batchClear: contents go, formats and rules stay. Returns the ranges as answers name them."""
+    parts = [book.area(text) for text in ranges]
     with book.change():
-        book.may_edit(part.tab, range(part.top, part.bottom), range(part.left, part.right), who)
-        for row in range(part.top, part.bottom):
-            for column in [c for c in part.tab.rows[row] if part.left <= c < part.right]:
-                part.tab.put(row, column, part.tab.cell(row, column).holding())
-    return {"spreadsheetId": book.id, "clearedRange": part.text}
+        for part in parts:
+            book.may_edit(part.tab, range(part.top, part.bottom), range(part.left, part.right), who)
+            for row in range(part.top, part.bottom):
+                for column in [c for c in part.tab.rows[row] if part.left <= c < part.right]:
+                    part.tab.put(row, column, part.tab.cell(row, column).holding())
+    return [part.text for part in parts]

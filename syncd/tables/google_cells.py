@@ -19,7 +19,8 @@ CELL_MASK: Final = (
     "data(startRow,startColumn,rowData(values(effectiveValue,formattedValue,userEnteredValue/formulaValue,"
     "effectiveFormat/numberFormat/type)))"
 )
-RANGES_AT_MOST: Final = 60  # in one request; rows that lie close together are read with what is between them
+RANGES_AT_MOST: Final = 120  # in one address; rows that lie close together are read with what is between them
+RANGES_IN_BODY: Final = 1_000
 RANGES_LENGTH_AT_MOST: Final = 6_000  # characters of an address
 _DATES: Final = frozenset({"DATE", "TIME", "DATE_TIME"})
 _WHOLE_BELOW: Final = 1e15  # a float is exact up to here

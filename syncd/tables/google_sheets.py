@@ -284,7 +284,7 @@ class GoogleGrid:
 
     def _written(self, sheet: Sheet, requests: list[dict[str, Any]], rows: set[int], *, below: bool) -> Sheet:
         at, name, last = self.client.now(), cells.quoted(self.sheet), letters(len(sheet.header))
-        runs = cells.runs(rows, cells.RANGES_AT_MOST)
+        runs = cells.runs(rows, cells.RANGES_IN_BODY)
         ranges = [f"{name}!A{run.start + 2}:{last}{run.stop + 1}" for run in runs]
         if below:  # from the last row on, which is in the grid also before rows are added to it
             ranges.append(f"{name}!A{len(sheet.rows) + 1}:{last}")
