@@ -88,11 +88,11 @@ def test_drop_down_lists(desk: Desk, grid: GoogleGrid, clock: Clock) -> None:
 def test_a_pass_costs_one_read_and_writing_one_more_and_a_write(desk: Desk, grid: GoogleGrid) -> None:
     add(desk, "Anna", "k1")
     sheet = grid.load()
-    assert asked(desk) == ["POST token", "GET ", "GET /values:batchGet"]
+    assert asked(desk) == ["POST token", "GET v4", "GET /values:batchGet"]
     sheet = grid.load()
     assert asked(desk) == ["GET /values:batchGet"]
     sheet = grid.refresh(sheet, [0])
-    assert asked(desk) == ["GET "]
+    assert asked(desk) == ["GET v4"]
     grid.write(sheet, {(0, STATUS): "won", (0, SYNC): "Hello"}, [{NAME: "Ben", KEY: "k2"}])
     assert asked(desk) == ["POST :batchUpdate"]
     assert grid.calls == 6
@@ -104,7 +104,7 @@ def test_a_pass_without_changes_costs_one_question_to_drive(desk: Desk, grid: Go
     sheet = grid.load()
     asked(desk)
     assert grid.unchanged(sheet)
-    assert asked(desk) == ["GET "]
+    assert asked(desk) == ["GET drive"]
     edit(desk, 0, Name="Anne")
     assert not grid.unchanged(sheet)
     sheet = grid.load()
@@ -128,8 +128,7 @@ def test_without_drive_the_sheet_is_read(desk: Desk, grid: GoogleGrid, clock: Cl
     desk.google.set(**trouble)
     assert not grid.unchanged(grid.load())
     assert not grid.unchanged(grid.load())
-    drive = [path for path in asked(desk) if path == "GET drive"]
-    assert len([line for line in drive]) <= 2
+    assert "GET drive" in asked(desk)
     assert clock.slept == []  # nothing waits for an answer that can be done without
 
 
@@ -448,7 +447,7 @@ def test_a_sheet_that_may_only_be_looked_at(desk: Desk, grid: GoogleGrid) -> Non
     add(desk, "Anna", "k1")
     desk.book.roles[grid.email] = "reader"
     sheet = grid.load()
-    with pytest.raises(Misconfigured, match="may look at the spreadsheet .* as an editor"):
+    with pytest.raises(Misconfigured, match=r"may look at the spreadsheet .* as an editor"):
         grid.write(sheet, {(0, NAME): "x"})
 
 
