@@ -344,6 +344,7 @@ def _add_sheet(book: Book, what: dict[str, Any], who: str) -> dict[str, Any]:
     title = wanted.get("title", f"Sheet{len(book.tabs) + 1}")
     _free_title(book, title)
     tab = Tab(new_id, title, size.get("columnCount", 26), [{} for _ in range(size.get("rowCount", 1000))])
+    tab.frozen_rows = size.get("frozenRowCount", 0)
     book.tabs.append(tab)
     return {"properties": properties(book, tab)}
 

@@ -71,6 +71,10 @@ class ServiceAccount:
             raise SideDown(str(error)) from error
         except GoogleAuthError as error:
             raise self._down(error) from error
+        except (TypeError, ValueError, AttributeError, KeyError) as error:  # google-auth trusts the answer's form
+            raise SideDown(
+                "Google's sign-in answered with something that is no token; a proxy may be in between."
+            ) from error
         token, expiry = self._credentials.token, self._credentials.expiry
         if not isinstance(token, str) or not token.isprintable() or not token.isascii():
             raise SideDown("Google's sign-in answered without a token that can be used.")
