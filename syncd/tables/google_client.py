@@ -56,14 +56,14 @@ class GoogleClient:
             return Http(url, headers={}, bucket=bucket, name=name, on_429=on_429, **http)
 
         try:
-            self._reads = opened(base_url, "Google Sheets", self._bucket("reads", base_url), self._backoff)
-            self._writes = opened(base_url, "Google Sheets", self._bucket("writes", base_url), self._backoff)
+            self._reads = opened(base_url, "Google Sheets", self._bucket("reads", base_url, QUOTA), self._backoff)
+            self._writes = opened(base_url, "Google Sheets", self._bucket("writes", base_url, QUOTA), self._backoff)
             self._drive = opened(place, "Google Drive", self._bucket("drive", place, DRIVE_QUOTA), _no_rest)
         except ValueError as error:
             raise Misconfigured(f"The configuration of Google Sheets cannot be used: {error}") from error
         self._drive_refused_until = 0.0
 
-    def _bucket(self, kind: str, url: str, count: int = QUOTA) -> Bucket:
+    def _bucket(self, kind: str, url: str, count: int) -> Bucket:
         return shared_bucket(("google", kind, url, self.account.email), count, QUOTA_SECONDS)
 
     @property

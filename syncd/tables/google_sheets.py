@@ -33,6 +33,7 @@ from syncd.tables.google_errors import Refusal, refused
 from syncd.tables.grid import GridBusy, GridLost, GridMoved, Sheet
 
 LAYOUT_SECONDS: Final = 3600.0  # drop-down lists are read again after so long
+SLACK_ROWS: Final = 20  # new rows are looked for so far above the last one: that many may be deleted meanwhile
 TRUST_SECONDS: Final = 600.0  # Drive can be late: after so long the sheet is read, whatever Drive says
 _PROPERTIES: Final = "properties(sheetId,title)"
 _CHOICES: Final = "data(startColumn,rowData(values(dataValidation(condition(type,values/userEnteredValue)))))"
@@ -169,13 +170,16 @@ class GoogleGrid:
         return _merged(sheet, found, seen, self._key(sheet.header), at)
 
     def _ranges(self, sheet: Sheet, rows: Collection[int]) -> tuple[list[str], set[int]]:
-        """What to read: the header, the key column, these rows, and all from the last row downwards."""
+        """What to read: the header, the key column, these rows, and all from the last row downwards.
+
+        One more column is read: rows without a key show there, so that it can be told how many rows there are.
+        """
         width, name = len(sheet.header), cells.quoted(self.sheet)
         last, key = letters(width), self._key(sheet.header)
         below = max(len(sheet.rows), 1)  # the last row, or the first one below the header: both are in the grid
         ranges = [f"{name}!1:1"]
         if key is not None:
-            ranges.append(f"{name}!{cells.letters(key)}:{cells.letters(key)}")
+            ranges += [f"{name}!{cells.letters(one)}:{cells.letters(one)}" for one in {key, _fullest(sheet, key)}]
         most = min(cells.RANGES_AT_MOST, cells.RANGES_LENGTH_AT_MOST // (len(quote(name)) + 30))
         runs = cells.runs([row for row in rows if 0 <= row < below - 1], most)
         ranges += [f"{name}!A{run.start + 2}:{last}{run.stop + 1}" for run in runs]
@@ -286,8 +290,9 @@ class GoogleGrid:
         at, name, last = self.client.now(), cells.quoted(self.sheet), letters(len(sheet.header))
         runs = cells.runs(rows, cells.RANGES_IN_BODY)
         ranges = [f"{name}!A{run.start + 2}:{last}{run.stop + 1}" for run in runs]
-        if below:  # from the last row on, which is in the grid also before rows are added to it
-            ranges.append(f"{name}!A{len(sheet.rows) + 1}:{last}")
+        tail = max(len(sheet.rows) - SLACK_ROWS, 0) if below else len(sheet.rows)
+        if below:  # from above the last row, since some may be gone by now
+            ranges.append(f"{name}!A{tail + 1}:{last}")
         body = {
             "requests": requests,
             "includeSpreadsheetInResponse": True,
@@ -300,7 +305,7 @@ class GoogleGrid:
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise GridLost("Google took the write, but its answer does not show the cells.") from error
         count, width = max(len(sheet.rows), found.behind - 1), len(sheet.header)
-        seen = {*(row for run in runs for row in run), *range(len(sheet.rows), count)}
+        seen = {*(row for run in runs for row in run), *range(tail, count)}
         now = [found.row(row + 1, width) if row in seen else sheet.rows[row] for row in range(count)]
         return replace(sheet, rows=tuple(now), at=at, version="", formulas=_formulas(sheet, found, seen, width))
 
@@ -350,6 +355,17 @@ def _titles(client: GoogleClient) -> str:
     return f"; it has {', '.join(f'“{title}”' for title in titles[:10])}"
 
 
+def _fullest(sheet: Sheet, key: int) -> int:
+    """The column beside the key's that has the fewest blank cells in the rows without a key, then in all."""
+    others = [column for column in range(len(sheet.header)) if column != key]
+    keyless = [row for row in sheet.rows if row[key] is None] or sheet.rows
+
+    def filled(column: int) -> int:
+        return sum(row[column] is not None for row in keyless)
+
+    return max(others, key=filled, default=key)
+
+
 def _conditions(sheet: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """The conditions of the cells below the header, from above, by column."""
     for part in sheet.get("data", []):
@@ -371,7 +387,8 @@ def _merged(sheet: Sheet, found: cells.Grid, seen: set[int], key: int | None, at
     tail = max(before, 1) - 1
     keys = [found.values.get((row + 1, key)) if key is not None else None for row in range(max(before, found.behind))]
     moved = key is not None and any(keys[row] != sheet.rows[row][key] for row in range(before))
-    count = max(found.behind - 1, 0) if moved else max(before, found.behind - 1)
+    shorter = moved or not any(cell is not None for cell in found.row(before, width))  # the last row was read whole
+    count = max(found.behind - 1, 0) if shorter else max(before, found.behind - 1)
     seen = {*(row for row in seen if row < count), *range(tail, count)}
     places = {} if key is None else {cells_[key]: row for row, cells_ in reversed(list(enumerate(sheet.rows)))}
     rows: list[tuple[Raw, ...]] = []
