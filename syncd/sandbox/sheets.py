@@ -63,6 +63,7 @@ class GoogleSheets(People):
     def __init__(self, *, clock: Callable[[], float] = time.time, email: str = "syncd@sandbox.iam.gserviceaccount.com"):
         super().__init__(clock)
         self.settings = Settings()
+        self.url = ""  # where it is served, for its key file
         self.email = email
         self._tokens: dict[str, tuple[float, frozenset[str]]] = {}
         self._arrivals: dict[str, deque[float]] = {}
@@ -73,8 +74,8 @@ class GoogleSheets(People):
     def _key(self) -> rsa.RSAPrivateKey:
         return rsa.generate_private_key(public_exponent=65_537, key_size=2048)
 
-    def credentials(self, url: str) -> str:
-        """The service account's key file, as JSON; `url` is where this service is served."""
+    def credentials(self, url: str = "") -> str:
+        """The service account's key file, as JSON; `url` is where this service is served, else `self.url`."""
         key = self._key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -85,7 +86,7 @@ class GoogleSheets(People):
             "private_key": key.decode(),
             "client_email": self.email,
             "client_id": "100000000000000000001",
-            "token_uri": f"{url}/token",
+            "token_uri": f"{url or self.url}/token",
         }
         return json.dumps(found, indent=2)
 
@@ -285,6 +286,8 @@ class GoogleSheets(People):
         match method, parts:
             case "PUT", ["settings"]:
                 self.set(**body)
+            case "GET", ["credentials"]:
+                return Answer(200, json.loads(self.credentials()))
             case "POST", ["revoke-tokens"]:
                 self.revoke_tokens()
             case _:

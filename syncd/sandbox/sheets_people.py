@@ -175,18 +175,18 @@ class People:
             case "POST", ["rows", book, tab]:
                 return Answer(200, {"row": self.person_add(book, tab, body["cells"])})
             case "PATCH", ["rows", book, tab, row]:
-                self.person_edit(book, tab, int(row), body["cells"])
+                self.person_edit(book, tab, self._row(book, tab, row), body["cells"])
             case "DELETE", ["rows", book, tab, row]:
-                self.person_delete(book, tab, int(row))
+                self.person_delete(book, tab, self._row(book, tab, row))
             case "POST", ["rows", book, tab, row, "insert"]:
-                self.person_insert(book, tab, int(row), (body or {}).get("cells"))
+                self.person_insert(book, tab, self._row(book, tab, row), (body or {}).get("cells"))
             case "POST", ["rows", book, tab, row, "copy"]:
-                self.person_copy(book, tab, int(row), (body or {}).get("to"))
+                self.person_copy(book, tab, self._row(book, tab, row), (body or {}).get("to"))
             case "POST", ["rows", book, tab, row, "clear"]:
-                self.person_clear(book, tab, int(row))
+                self.person_clear(book, tab, self._row(book, tab, row))
             case "POST", ["sort", book, tab]:
-                options = {"descending": bool(body.get("descending")), "leave": body.get("leave", ())}
-                self.person_sort(book, tab, body["column"], **options)
+                column, descending = body["column"], bool(body.get("descending"))
+                self.person_sort(book, tab, column, descending=descending, leave=body.get("leave", ()))
             case "PUT", ["tabs", book, tab]:
                 self.person_rename(book, tab, body["name"])
             case _:
@@ -196,15 +196,26 @@ class People:
     # --- within -------------------------------------------------------------------------------------------------------
 
     def _tab(self, book_id: str, title: str) -> Tab:
-        return self.books[book_id].tab(title)
+        return self._book_of(book_id).tab(title)
+
+    def _book_of(self, book_id: str) -> Book:
+        if book_id not in self.books:
+            raise KeyError(f"no spreadsheet {book_id!r}")
+        return self.books[book_id]
 
     @contextmanager
     def _changed(self, book_id: str, title: str) -> Iterator[Tab]:
         """One act of a person: all of it or nothing, and a new version."""
         with self.lock:
-            book = self.books[book_id]
+            book = self._book_of(book_id)
             with book.change():
                 yield book.tab(title)
+
+    def _row(self, book_id: str, title: str, text: str) -> int:
+        """A row's number out of a path. KeyError where the sheet has none of it."""
+        if not text.isdecimal() or int(text) + 1 >= self._tab(book_id, title).row_count:
+            raise KeyError(f"no row {text!r}")
+        return int(text)
 
     def _column(self, tab: Tab, name: str) -> int:
         for at, cell in tab.rows[0].items():

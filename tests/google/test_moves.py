@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -32,20 +33,19 @@ class World:
     """One sheet, made anew for each example."""
 
     def __init__(self) -> None:
-        google_client.QUOTA, kept = 10**9, google_client.QUOTA
         self.desk = Desk()
         self.people = self.desk.google
         self.people.set(reads_per_minute=None, writes_per_minute=None)
-        self.grid: GoogleGrid = open_google(
-            spreadsheet_id=BOOK, sheet="Deals", credentials=self.desk.key, base_url=self.desk.url
-        )
-        google_client.QUOTA = kept
+        with mock.patch.object(google_client, "QUOTA", 10**9):
+            self.grid: GoogleGrid = open_google(
+                spreadsheet_id=BOOK, sheet="Deals", credentials=self.desk.key, base_url=self.desk.url
+            )
 
     def fresh(self, rows: list[int | None]) -> None:
         self.desk.book.tabs[1:] = []
         self.people.add_tab(BOOK, "Deals", HEADER, rows=12)
         for at, key in enumerate(rows):
-            cells = {"Name": f"n{at}", "Value": at, "Note": f"note {at}"}
+            cells: dict[str, Any] = {"Name": f"n{at}", "Value": at, "Note": f"note {at}"}
             self.people.person_add(BOOK, "Deals", cells | ({} if key is None else {"GHL ID": f"k{key}"}))
         self.grid._layout = None
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from syncd.sandbox.control import Controlled
 from syncd.sandbox.sheets import DRIVE, SHEETS
 from syncd.sandbox.sheets_people import list_rule
-from syncd.sandbox.wire import Fault
+from syncd.sandbox.wire import Fault, Request
 from tests.sandbox.google import BOOK, Desk, Offline
 
 with warnings.catch_warnings():
@@ -324,6 +325,21 @@ def test_people_over_the_control_path(desk: Desk) -> None:
     ask("PUT", f"tabs/{BOOK}/Deals", {"name": "Other"})
     assert desk.google.settings.reads_per_minute == 1
     assert desk.book.tab("Other")
+
+
+def test_what_is_asked_in_vain_of_people_is_a_sentence(desk: Desk) -> None:
+    for method, path, body, says in (
+        ("DELETE", f"rows/{BOOK}/Deals/5000", None, "There is no row '5000'."),
+        ("DELETE", f"rows/{BOOK}/Deals/-1", None, "There is no row '-1'."),
+        ("DELETE", f"rows/{BOOK}/Nope/1", None, "There is no sheet 'Nope'."),
+        ("GET", "rows/nope/Deals", None, "There is no spreadsheet 'nope'."),
+        ("PATCH", f"rows/{BOOK}/Deals/1", {"cells": {"Worth": 1}}, "There is no column 'Worth'."),
+        ("PATCH", f"rows/{BOOK}/Deals/1", {}, 'The body needs "cells".'),
+        ("POST", f"sort/{BOOK}/Deals", None, "This needs a JSON object as its body."),
+    ):
+        data = b"" if body is None else json.dumps(body).encode()
+        answer = Controlled(desk.http, desk.google).handle(Request(method, f"/_sandbox/{path}", body=data))
+        assert (answer.status, answer.body) == (400, {"error": says})
 
 
 # --- gates -----------------------------------------------------------------------------------------------------------
