@@ -24,6 +24,9 @@ RANGES_IN_BODY: Final = 1_000
 RANGES_LENGTH_AT_MOST: Final = 6_000  # characters of an address
 _DATES: Final = frozenset({"DATE", "TIME", "DATE_TIME"})
 _WHOLE_BELOW: Final = 1e15  # a float is exact up to here
+ERRORS: Final = frozenset(
+    {"#DIV/0!", "#ERROR!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!", "Loading..."}
+)  # what a formula shows that has no value; the values methods give it as a text
 _BROKEN: Final = "#ERROR!"  # for a text that is none (half of an emoji), as Google shows what it cannot work out
 At = tuple[int, int]
 

@@ -141,7 +141,11 @@ class GoogleGrid:
             choices[column] = tuple(str(cells.plain(cell)) for row in found for cell in row if cell != "")
         rows = tuple(cells.row_of(row, len(header)) for row in table[1:])
         choices = {column: items for column, items in choices.items() if column < len(header)}
-        return Sheet(header, rows, at, self._version, frozenset(), choices)
+        # A cell that shows an error holds a formula; the other formulas are found by the second read.
+        errors = frozenset(
+            (row, column) for row, found in enumerate(rows) for column, cell in enumerate(found) if cell in cells.ERRORS
+        )
+        return Sheet(header, rows, at, self._version, errors, choices)
 
     def unchanged(self, sheet: Sheet) -> bool:
         """By Drive's version of the file, which grows with every change; it can be some seconds late."""

@@ -123,6 +123,15 @@ def test_a_drive_that_is_late_is_not_believed_for_ever(desk: Desk, grid: GoogleG
     assert not grid.unchanged(sheet)  # … or so much later
 
 
+def test_after_an_own_write_the_sheet_is_read_again_whatever_drive_says(desk: Desk, grid: GoogleGrid) -> None:
+    desk.google.set(drive_lag=10**9)
+    add(desk, "Anna", "k1")
+    assert not grid.unchanged(grid.load())
+    sheet = grid.write(grid.refresh(grid.load(), [0]), {(0, NAME): "x"})
+    assert not grid.unchanged(sheet)
+    assert not grid.unchanged(grid.delete(grid.load(), 0))
+
+
 @pytest.mark.parametrize("trouble", [{"enabled": ["sheets"]}, {"drive_per_minute": 0}])
 def test_without_drive_the_sheet_is_read(desk: Desk, grid: GoogleGrid, clock: Clock, trouble: dict[str, Any]) -> None:
     desk.google.set(**trouble)
@@ -170,10 +179,16 @@ def test_a_row_that_is_gone_and_a_smaller_grid(desk: Desk, grid: GoogleGrid) -> 
     desk.google.person_delete(BOOK, "Deals", 4)
     assert names(grid.refresh(sheet, [0]))[-1] == ("n3", "k3")
     assert len(grid.refresh(sheet, [4]).rows) == 4
+    desk.google.person_edit(BOOK, "Deals", 3, {"GHL ID": None})
+    sheet = grid.load()
+    desk.google.person_delete(BOOK, "Deals", 3)
+    assert len(grid.refresh(sheet, []).rows) == 3  # a row without a key, too
+    add(desk, "n3", "k3")
+    sheet = grid.load()
     del desk.book.tab("Deals").rows[3:]
-    assert names(grid.refresh(sheet, [4])) == [("n0", "k0"), ("n1", "k1")]
+    assert names(grid.refresh(sheet, [3])) == [("n0", "k0"), ("n1", "k1")]
     with pytest.raises(GridMoved):
-        grid.write(sheet, {(4, NAME): "x"})
+        grid.write(sheet, {(3, NAME): "x"})
     assert [row["Name"] for row in desk.google.rows(BOOK, "Deals")] == ["n0", "n1"]
 
 
@@ -188,6 +203,17 @@ def test_formulas_are_known_before_they_could_be_overwritten(desk: Desk, grid: G
     assert again.rows[0][COLUMNS.index("Company")] == "=2*3"
     desk.google.person_delete(BOOK, "Deals", 0)
     assert grid.refresh(again, [0]).formulas == {(0, VALUE)}
+
+
+def test_a_cell_that_shows_an_error_is_known_to_hold_a_formula(desk: Desk, grid: GoogleGrid) -> None:
+    shown = {"=1/0": "#DIV/0!", "=NOPE()": "#NAME?", '=IMPORTRANGE("x")': "Loading...", "#1 of all": "#1 of all"}
+    for formula in shown:
+        add(desk, formula, "k")
+    sheet = grid.load()
+    assert [row[NAME] for row in sheet.rows] == list(shown.values())
+    assert sheet.formulas == {(0, NAME), (1, NAME), (2, NAME)}
+    again = grid.refresh(sheet, [0, 1, 2, 3])
+    assert (again.rows, again.formulas) == (sheet.rows, sheet.formulas)
 
 
 def test_columns_that_moved_are_seen(desk: Desk, grid: GoogleGrid) -> None:
