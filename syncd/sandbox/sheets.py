@@ -141,6 +141,8 @@ class GoogleSheets(People):
                 return self._grant(request)
             try:
                 return Answer(200, self._answer(_overridden(request)))
+            except (AttributeError, KeyError, TypeError, ValueError):  # a body of another form than the API's
+                return Answer(400, invalid("Invalid JSON payload received.").body)
             except Refused as refused:
                 rest = self.settings.retry_after
                 headers = {"Retry-After": str(rest)} if refused.code == 429 and rest is not None else {}

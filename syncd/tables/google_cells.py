@@ -21,12 +21,10 @@ CELL_MASK: Final = (
 )
 RANGES_AT_MOST: Final = 120  # in one address; rows that lie close together are read with what is between them
 RANGES_IN_BODY: Final = 1_000
+LONGEST_TEXT: Final = 50_000  # characters of one cell
 RANGES_LENGTH_AT_MOST: Final = 6_000  # characters of an address
 _DATES: Final = frozenset({"DATE", "TIME", "DATE_TIME"})
 _WHOLE_BELOW: Final = 1e15  # a float is exact up to here
-ERRORS: Final = frozenset(
-    {"#DIV/0!", "#ERROR!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!", "Loading..."}
-)  # what a formula shows that has no value; the values methods give it as a text
 _BROKEN: Final = "#ERROR!"  # for a text that is none (half of an emoji), as Google shows what it cannot work out
 At = tuple[int, int]
 
@@ -78,7 +76,7 @@ class Grid:
 
     values: dict[At, Raw] = field(default_factory=dict)
     formulas: set[At] = field(default_factory=set)
-    behind: int = 0  # the row behind the last one with content
+    behind: int = 0  # the row behind the last one with a value
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -107,7 +105,6 @@ def grid_of(sheet: Mapping[str, Any]) -> Grid:
 def _take(found: Grid, at: At, cell: Mapping[str, Any]) -> None:
     if "formulaValue" in cell.get("userEnteredValue", {}):
         found.formulas.add(at)
-        found.behind = max(found.behind, at[0] + 1)
     value = _typed(cell)
     if value is not None:
         found.values[at] = value
@@ -155,6 +152,14 @@ def cells_between(values: Mapping[int, Raw]) -> list[tuple[int, list[dict[str, A
 def whole_row(values: Mapping[int, Raw]) -> dict[str, Any]:
     """A RowData from the first column on; what is not named stays blank."""
     return {"values": [extended(values.get(column)) for column in range(max(values, default=-1) + 1)]}
+
+
+def without_blank_end(rows: Sequence[tuple[Raw, ...]]) -> tuple[tuple[Raw, ...], ...]:
+    """The rows up to the last one that shows something; notes beside the table, or formulas that give "", go on."""
+    count = len(rows)
+    while count and all(cell is None for cell in rows[count - 1]):
+        count -= 1
+    return tuple(rows[:count])
 
 
 def header_of(cells: Sequence[Raw]) -> tuple[str, ...]:

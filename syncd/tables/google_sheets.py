@@ -61,6 +61,14 @@ def open_google(
     return GoogleGrid(client, sheet, key_column)
 
 
+class CellRefused(GridBusy):
+    """One cell is to blame: `cell` is its row and column. The others could be written."""
+
+    def __init__(self, sentence: str, cell: cells.At) -> None:
+        super().__init__(sentence)
+        self.cell = cell
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """What is read once an hour. `choices` by column; `lists` are those that stand in cells elsewhere, by range."""
@@ -82,6 +90,7 @@ class GoogleGrid:
         self.sheet = sheet
         self._key_column = key_column
         self._layout: Layout | None = None
+        self._moved = False  # whether the last `refresh` found rows or columns elsewhere
         self._version = ""  # of the last answer that Drive gave: never newer than what is read after it
 
     @property
@@ -116,7 +125,17 @@ class GoogleGrid:
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def load(self) -> Sheet:
-        """The whole sheet in one read; beside it now and then one for its layout."""
+        """The whole sheet in one read; beside it now and then one for its layout.
+
+        Where `refresh` has just shown that rows moved, the sheet is read with its formulas: a write may follow at once.
+        """
+        if self._moved:
+            self._moved = False
+            sheet = self._whole()
+            if self._layout is not None and self._layout.header != sheet.header:
+                self._layout = None
+            layout = self._layout = replace(self._known_layout(), header=sheet.header)
+            return replace(sheet, version=self._version, choices=dict(layout.choices))
         while True:
             known = self._layout is not None
             layout = self._known_layout()
@@ -141,11 +160,7 @@ class GoogleGrid:
             choices[column] = tuple(str(cells.plain(cell)) for row in found for cell in row if cell != "")
         rows = tuple(cells.row_of(row, len(header)) for row in table[1:])
         choices = {column: items for column, items in choices.items() if column < len(header)}
-        # A cell that shows an error holds a formula; the other formulas are found by the second read.
-        errors = frozenset(
-            (row, column) for row, found in enumerate(rows) for column, cell in enumerate(found) if cell in cells.ERRORS
-        )
-        return Sheet(header, rows, at, self._version, errors, choices)
+        return Sheet(header, cells.without_blank_end(rows), at, self._version, frozenset(), choices)
 
     def unchanged(self, sheet: Sheet) -> bool:
         """By Drive's version of the file, which grows with every change; it can be some seconds late."""
@@ -169,9 +184,13 @@ class GoogleGrid:
             if not refusal.off_grid:
                 raise self._refused(refusal) from refusal
             found = None
+        key = self._key(sheet.header)
         if found is None or found.header != sheet.header:
+            self._moved = True
             return self._whole()
-        return _merged(sheet, found, seen, self._key(sheet.header), at)
+        now = _merged(sheet, found, seen, key, at)
+        self._moved = _keys(now, key) != _keys(sheet, key)
+        return now
 
     def _ranges(self, sheet: Sheet, rows: Collection[int]) -> tuple[list[str], set[int]]:
         """What to read: the header, the key column, these rows, and all from the last row downwards.
@@ -197,9 +216,8 @@ class GoogleGrid:
         except Refusal as refusal:
             raise self._refused(refusal) from refusal
         header = found.header
-        rows = tuple(found.row(row, len(header)) for row in range(1, found.behind))
-        formulas = frozenset((row - 1, column) for row, column in found.formulas if row and column < len(header))
-        return Sheet(header, rows, at, "", formulas)
+        rows = cells.without_blank_end([found.row(row, len(header)) for row in range(1, found.behind)])
+        return Sheet(header, rows, at, "", _found_formulas(found, len(header), len(rows)))
 
     def _grid(self, ranges: Sequence[str]) -> cells.Grid:
         mask = f"sheets({_PROPERTIES},{cells.CELL_MASK})"
@@ -266,6 +284,10 @@ class GoogleGrid:
         """
         rows: dict[int, dict[int, Raw]] = {}
         for (row, column), value in changes.items():
+            if isinstance(value, str) and len(value) > cells.LONGEST_TEXT:
+                raise CellRefused(
+                    f"A cell of a Google sheet holds at most {cells.LONGEST_TEXT:,} characters.", (row, column)
+                )
             rows.setdefault(row, {})[column] = value
         requests = [
             self._cells(row, start, run) for row in sorted(rows) for start, run in cells.cells_between(rows[row])
@@ -311,7 +333,9 @@ class GoogleGrid:
         count, width = max(len(sheet.rows), found.behind - 1), len(sheet.header)
         seen = {*(row for run in runs for row in run), *range(tail, count)}
         now = [found.row(row + 1, width) if row in seen else sheet.rows[row] for row in range(count)]
-        return replace(sheet, rows=tuple(now), at=at, version="", formulas=_formulas(sheet, found, seen, width))
+        return replace(
+            sheet, rows=tuple(now), at=at, version="", formulas=_formulas(sheet.formulas, found, seen, width, count)
+        )
 
     def _send(self, body: dict[str, Any], mask: str) -> Any:
         try:
@@ -391,8 +415,7 @@ def _merged(sheet: Sheet, found: cells.Grid, seen: set[int], key: int | None, at
     tail = max(before, 1) - 1
     keys = [found.values.get((row + 1, key)) if key is not None else None for row in range(max(before, found.behind))]
     moved = key is not None and any(keys[row] != sheet.rows[row][key] for row in range(before))
-    shorter = moved or not any(cell is not None for cell in found.row(before, width))  # the last row was read whole
-    count = max(found.behind - 1, 0) if shorter else max(before, found.behind - 1)
+    count = max(found.behind - 1, 0)  # the last row was read whole, and two columns of all others
     seen = {*(row for row in seen if row < count), *range(tail, count)}
     places = {} if key is None else {cells_[key]: row for row, cells_ in reversed(list(enumerate(sheet.rows)))}
     rows: list[tuple[Raw, ...]] = []
@@ -405,14 +428,20 @@ def _merged(sheet: Sheet, found: cells.Grid, seen: set[int], key: int | None, at
             rows.append(sheet.rows[places[keys[row]]])
         else:
             rows.append(tuple(keys[row] if column == key else None for column in range(width)))
-    formulas = _formulas(sheet, found, seen, width) if not moved else _found_formulas(found, width)
-    return replace(sheet, rows=tuple(rows), at=at, formulas=formulas)
+    kept = frozenset() if moved else sheet.formulas
+    return replace(sheet, rows=tuple(rows), at=at, formulas=_formulas(kept, found, seen, width, count))
 
 
-def _formulas(sheet: Sheet, found: cells.Grid, seen: set[int], width: int) -> frozenset[tuple[int, int]]:
-    kept = {(row, column) for row, column in sheet.formulas if row not in seen}
-    return _found_formulas(found, width) | kept
+def _keys(sheet: Sheet, key: int | None) -> list[Raw]:
+    return [row[key] if key is not None else None for row in sheet.rows]
 
 
-def _found_formulas(found: cells.Grid, width: int) -> frozenset[tuple[int, int]]:
-    return frozenset((row - 1, column) for row, column in found.formulas if row and column < width)
+def _formulas(
+    kept: Collection[cells.At], found: cells.Grid, seen: Collection[int], width: int, count: int
+) -> frozenset[cells.At]:
+    """The formulas that were found, and of the rows that were not read those that were known."""
+    return _found_formulas(found, width, count) | {(row, column) for row, column in kept if row not in seen}
+
+
+def _found_formulas(found: cells.Grid, width: int, count: int) -> frozenset[cells.At]:
+    return frozenset((row - 1, column) for row, column in found.formulas if 0 < row <= count and column < width)

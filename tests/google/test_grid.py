@@ -12,8 +12,8 @@ from syncd.sandbox.wire import Fault
 from syncd.sides import Misconfigured, SideDown
 from syncd.tables.google_cells import letters, runs
 from syncd.tables.google_client import QUOTA
-from syncd.tables.google_sheets import LAYOUT_SECONDS, TRUST_SECONDS, GoogleGrid
-from syncd.tables.grid import GridBusy, GridLost, GridMoved, Sheet
+from syncd.tables.google_sheets import LAYOUT_SECONDS, TRUST_SECONDS, CellRefused, GoogleGrid
+from syncd.tables.grid import Grid, GridBusy, GridLost, GridMoved, Sheet
 from tests.google.conftest import Clock
 from tests.sandbox.google import BOOK, Desk
 
@@ -38,6 +38,11 @@ def asked(desk: Desk) -> list[str]:
 
 def names(sheet: Sheet) -> list[Any]:
     return [(row[NAME], row[KEY]) for row in sheet.rows]
+
+
+def test_it_is_a_grid(grid: GoogleGrid) -> None:
+    as_any_other: Grid = grid
+    assert as_any_other.label == "Google Sheets"
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -205,15 +210,44 @@ def test_formulas_are_known_before_they_could_be_overwritten(desk: Desk, grid: G
     assert grid.refresh(again, [0]).formulas == {(0, VALUE)}
 
 
-def test_a_cell_that_shows_an_error_is_known_to_hold_a_formula(desk: Desk, grid: GoogleGrid) -> None:
-    shown = {"=1/0": "#DIV/0!", "=NOPE()": "#NAME?", '=IMPORTRANGE("x")': "Loading...", "#1 of all": "#1 of all"}
-    for formula in shown:
-        add(desk, formula, "k")
+def test_a_sheet_that_is_read_anew_because_rows_moved_tells_its_formulas(desk: Desk, grid: GoogleGrid) -> None:
+    add(desk, "b", "k1", Value="=1+1")
+    add(desk, "a", "k2", Company="=1/0")
     sheet = grid.load()
-    assert [row[NAME] for row in sheet.rows] == list(shown.values())
-    assert sheet.formulas == {(0, NAME), (1, NAME), (2, NAME)}
-    again = grid.refresh(sheet, [0, 1, 2, 3])
-    assert (again.rows, again.formulas) == (sheet.rows, sheet.formulas)
+    assert sheet.formulas == frozenset()
+    desk.google.person_sort(BOOK, "Deals", "Name")
+    again = grid.refresh(sheet, [0])
+    asked(desk)
+    loaded = grid.load()  # as a side does, which then writes at once
+    assert asked(desk) == ["GET v4"]
+    assert loaded.formulas == {(0, COLUMNS.index("Company")), (1, VALUE)}
+    assert names(loaded) == names(again) == [("a", "k2"), ("b", "k1")]
+    assert loaded.choices == sheet.choices
+    assert grid.refresh(loaded, [0]).formulas == loaded.formulas
+    assert grid.load().formulas == frozenset()
+    assert asked(desk)[-1] == "GET /values:batchGet"
+
+
+def test_what_goes_on_beside_the_header_adds_no_rows(desk: Desk, grid: GoogleGrid) -> None:
+    add(desk, "a", "k1")
+    desk.google.person_edit(BOOK, "Deals", 6, {"Value": '=IF(1=2,"x","")'})
+    tab = desk.book.tab("Deals")
+    tab.put(9, 20, tab.cell(9, 20).holding("a note far away"))
+    sheet = grid.load()
+    assert names(sheet) == [("a", "k1")]
+    assert grid.refresh(sheet, [0]).rows == sheet.rows
+    after = grid.write(sheet, {}, [{NAME: "b", KEY: "k2"}])
+    assert [pair for pair in names(after) if pair[0]] == [("a", "k1"), ("b", "k2")]
+    assert names(grid.load()) == names(after)
+
+
+def test_a_text_that_no_cell_can_hold_is_blamed_alone(desk: Desk, grid: GoogleGrid) -> None:
+    add(desk, "a", "k1")
+    with pytest.raises(CellRefused) as caught:
+        grid.write(grid.load(), {(0, STATUS): "won", (0, NAME): "x" * 50_001})
+    assert caught.value.cell == (0, NAME)
+    assert len(desk.google.rows(BOOK, "Deals")) == 1
+    assert grid.write(grid.load(), {(0, NAME): "x" * 50_000})
 
 
 def test_columns_that_moved_are_seen(desk: Desk, grid: GoogleGrid) -> None:
