@@ -98,6 +98,7 @@ _TOKEN_LIKE = re.compile(
     r"|\bpit-[0-9A-Za-z-]{8,}"
     r"|\bpat[0-9A-Za-z]{14}\.[0-9A-Za-z]{8,}"
     r"|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]+"
+    r"|\bya29\.[\w.-]{8,}"
 )
 
 

@@ -39,6 +39,16 @@ See what was asked (of either), and which workflows fired:
   curl $crm/_sandbox/log
   curl $crm/_sandbox/triggers
 Ctrl-C ends it."""
+GOOGLE: Final = """
+A service account's key file for the Google sheet (type = "google"; base_url = "$google", spreadsheet_id = "$book"):
+  curl $google/_sandbox/credentials
+Be a person in the Google sheet: list rows; add one, edit one by its number (the first is 0), sort, copy, delete one:
+  curl $google/_sandbox/rows/$book/$table
+  curl -X POST $google/_sandbox/rows/$book/$table -d '{"cells":{"Name":"Brand new","Value":"=20*3"}}'
+  curl -X PATCH $google/_sandbox/rows/$book/$table/0 -d '{"cells":{"Status":"won"}}'
+  curl -X POST $google/_sandbox/sort/$book/$table -d '{"column":"Name"}'
+  curl -X POST $google/_sandbox/rows/$book/$table/0/copy
+  curl -X DELETE $google/_sandbox/rows/$book/$table/0"""
 
 
 @click.command()
@@ -53,10 +63,13 @@ Ctrl-C ends it."""
 )
 @click.option("--crm-port", default=0, type=PORT, help="HighLevel's port (else any free one).")
 @click.option("--table-port", default=0, type=PORT, help="Airtable's port (else any free one).")
+@click.option("--google-port", default=0, type=PORT, help="Google's port (else any free one).")
 @click.option("--no-limit", is_flag=True, help="Airtable without its 5 calls a second.")
 @shared_options
-def sandbox(seed: int, deals: int, lag: float, crm_port: int, table_port: int, no_limit: bool) -> None:
-    """Serves a local HighLevel and a local Airtable on 127.0.0.1 until Ctrl-C, with made-up deals."""
+def sandbox(
+    seed: int, deals: int, lag: float, crm_port: int, table_port: int, google_port: int, no_limit: bool
+) -> None:
+    """Serves a local HighLevel, Airtable and Google Sheets on 127.0.0.1 until Ctrl-C, with made-up deals."""
     from syncd.sandbox.wire import PortUnusable
     from syncd.sandbox.world import Sandbox
 
@@ -64,7 +77,14 @@ def sandbox(seed: int, deals: int, lag: float, crm_port: int, table_port: int, n
     rate = None if no_limit else 5
     try:
         made = Sandbox(
-            seed=seed, deals=deals, lag_seconds=lag, crm_port=crm_port, table_port=table_port, rate_per_second=rate
+            seed=seed,
+            deals=deals,
+            lag_seconds=lag,
+            crm_port=crm_port,
+            table_port=table_port,
+            rate_per_second=rate,
+            with_google=True,
+            google_port=google_port,
         )
     except PortUnusable as error:
         raise click.ClickException(str(error)) from None
@@ -75,17 +95,22 @@ def sandbox(seed: int, deals: int, lag: float, crm_port: int, table_port: int, n
 
 def _how_to(world: Sandbox, deals: int) -> list[str]:
     """What the sandbox says first: its addresses, and how to play people and faults by hand."""
-    from syncd.sandbox.world import TABLE
+    from syncd.sandbox.world import SPREADSHEET, TABLE
 
     first = next((deal["id"] for deal in world.highlevel.deals() if deal["status"] == "open"), "ID")
     values = {"crm": world.crm_url, "airtable": world.table_url, "deal": first, "table": TABLE}
+    google = {"google": world.google_url, "book": SPREADSHEET, "table": TABLE}
+    *how, end = Template(HOW_TO).substitute(values).splitlines()
+    sheets = Template(GOOGLE.strip()).substitute(google).splitlines() if world.google_url else []
     return [
         f"HighLevel with {deals} deals: {world.crm_url}",
         f"Airtable, table “{TABLE}”: {world.table_url}",
         "In another terminal:",
         *(f"  export {name}={value}" for name, value in world.environment().items()),
         "  syncd --reconcile",
-        *Template(HOW_TO).substitute(values).splitlines(),
+        *how,
+        *sheets,
+        end,
     ]
 
 

@@ -1,4 +1,6 @@
-"""The whole sandbox: a HighLevel and an Airtable over HTTP on 127.0.0.1, with a fresh deals table between them."""
+"""The whole sandbox: a HighLevel and an Airtable over HTTP on 127.0.0.1, with a fresh deals table between them; and a
+Google with an empty spreadsheet of the same columns, where it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,11 @@ from .airtable import Airtable
 from .control import Controlled
 from .data import make_location
 from .highlevel import HighLevel
-from .wire import Faulty, PortUnusable, serve
+from .sheets import GoogleSheets
+from .wire import Faulty, PortUnusable, Served, serve
 
 TABLE = "Deals"
+SPREADSHEET = "1SandboxSpreadsheetOfDeals00000000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class Sandbox:
         table_port: int = 0,
         clock: Callable[[], float] = time.time,
         owners_as_select: bool = False,
+        with_google: bool = False,
+        google_port: int = 0,
     ) -> None:
         self.highlevel = HighLevel(make_location(seed, deals), lag_seconds=lag_seconds, clock=clock)
         self.airtable = Airtable(seed=seed, rate_per_second=rate_per_second, clock=clock)
@@ -59,12 +65,27 @@ class Sandbox:
         self.table_http = Faulty(self.airtable, clock=clock)
         self.crm_control = Controlled(self.crm_http, self.highlevel)
         self.table_control = Controlled(self.table_http, self.airtable)
+        self.google = GoogleSheets(clock=clock)
+        self.google_http = Faulty(self.google, clock=clock)
+        self.google_control = Controlled(self.google_http, self.google)
+        self.served_google: Served | None = None
         self.served_crm = serve(self.crm_control, port=crm_port, clock=clock)
         try:
             self.served_table = serve(self.table_control, port=table_port, clock=clock)
         except PortUnusable:
             self.served_crm.close()
             raise
+        if with_google:
+            book = self.google.add_book(SPREADSHEET, "Deals of the sandbox")
+            book.roles[self.google.email] = "writer"
+            names = [_tidy(pipeline["name"]) for pipeline in pipelines]
+            self.google.deals_tab(SPREADSHEET, TABLE, stages=list(stages), pipelines=names)
+            try:
+                self.served_google = serve(self.google_control, port=google_port, clock=clock)
+            except PortUnusable:
+                self.close()
+                raise
+            self.google.url = self.served_google.url
 
     @property
     def crm_url(self) -> str:
@@ -75,6 +96,11 @@ class Sandbox:
     def table_url(self) -> str:
         """Airtable's address."""
         return self.served_table.url
+
+    @property
+    def google_url(self) -> str:
+        """The address of Google Sheets, Drive and Google's sign-in; "" where none is served."""
+        return self.google.url
 
     def environment(self) -> dict[str, str]:
         """The variables with which `syncd` works on this sandbox without a configuration file."""
@@ -129,9 +155,11 @@ class Sandbox:
         return found
 
     def close(self) -> None:
-        """Stops both servers."""
+        """Stops the servers."""
         self.served_crm.close()
         self.served_table.close()
+        if self.served_google is not None:
+            self.served_google.close()
 
     def __enter__(self) -> Sandbox:
         return self

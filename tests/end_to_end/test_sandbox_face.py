@@ -22,7 +22,8 @@ from click.testing import CliRunner
 from syncd.cli import sandbox as command
 from syncd.cli.main import run
 from syncd.demo import Demo
-from syncd.sandbox.world import TABLE, Sandbox
+from syncd.sandbox.world import SPREADSHEET, TABLE, Sandbox
+from syncd.tables.google_sheets import open_google
 from tests.end_to_end.desk import Desk
 from tests.end_to_end.hooks import wait_for
 
@@ -79,6 +80,26 @@ def test_every_example_of_the_first_lines_works() -> None:
             assert part in text
         for name, value in world.environment().items():
             assert f"  export {name}={value}" in lines
+
+
+def test_every_example_for_the_google_sheet_works() -> None:
+    with started(with_google=True) as (world, lines):
+        examples = [line.strip() for line in lines if world.google_url in line and line.strip().startswith("curl ")]
+        assert len(examples) == 7
+        answers = {line: curl(line) for line in examples}
+        assert {status for status, _ in answers.values()} == {200}, answers
+        assert answers[examples[0]][1]["token_uri"] == f"{world.google_url}/token"
+        (row,) = world.google.rows(SPREADSHEET, TABLE)
+        assert (row["Name"], row["Value"], row["Status"]) == ("Brand new", 60, "won")
+        grid = open_google(
+            spreadsheet_id=SPREADSHEET,
+            sheet=TABLE,
+            credentials=json.dumps(answers[examples[0]][1]),
+            base_url=world.google_url,
+        )
+        assert [cells[:1] for cells in grid.load().rows] == [("Brand new",)]
+        grid.close()
+    assert lines[-1] == "Ctrl-C ends it."
 
 
 def test_what_is_asked_in_vain_is_answered_in_a_sentence() -> None:
