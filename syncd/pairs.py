@@ -33,7 +33,7 @@ def open_grid(table: WorkbookSettings | GoogleSettings, key_column: str, **http:
     """
     grid: Grid
     if isinstance(table, GoogleSettings):
-        from syncd.tables.google_sheets import open_google  # type: ignore[import-not-found, unused-ignore]
+        from syncd.tables.google_sheets import open_google
 
         grid = open_google(
             spreadsheet_id=table.spreadsheet_id,
@@ -44,11 +44,11 @@ def open_grid(table: WorkbookSettings | GoogleSettings, key_column: str, **http:
             **http,
         )
     elif table.is_csv:
-        from syncd.tables.csv_file import CsvFile  # type: ignore[import-not-found, unused-ignore]
+        from syncd.tables.csv_file import CsvFile
 
         grid = CsvFile(table.file, key_column)
     else:
-        from syncd.tables.workbook import Workbook  # type: ignore[import-not-found, unused-ignore]
+        from syncd.tables.workbook import Workbook
 
         grid = Workbook(table.file, table.sheet, key_column)
     return grid

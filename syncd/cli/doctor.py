@@ -231,7 +231,7 @@ def sheet_checks(pair: PairSettings, connection: Connection, store: Store) -> It
 
 def file_problem(path: Path) -> str:
     """Why a file cannot be written now; "" where it can. Changes wait until then."""
-    from syncd.tables.files import TableFile  # type: ignore[import-not-found, unused-ignore]
+    from syncd.tables.files import TableFile
 
     busy = TableFile(path).busy()
     if busy:
