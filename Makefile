@@ -1,6 +1,6 @@
 # Needs python3 (3.11 or newer) and make; everything else is set up in .venv on first use, pinned by hash.
 #   make PYTHON=python3.12 test      another interpreter (run `make clean` first)
-#   make demo ARGS="--seconds 30"    options for the demo
+#   make demo ARGS="--seconds 30"    options for the demo; TABLE=workbook for one with a workbook
 #   make test PYTEST_ARGS="-k rig"   options for pytest
 #   make soak SEEDS=100000           that many simulated worlds; ARGS="--start 5000 --jobs 8"
 
@@ -19,7 +19,7 @@ help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.run ## Try it: a local HighLevel, a local Airtable and the daemon, no account needed
-	$(BIN)/python -m syncd demo $(ARGS)
+	$(BIN)/python -m syncd demo $(if $(TABLE),--table $(TABLE)) $(ARGS)
 
 test: $(VENV)/.dev ## Run all tests
 	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)

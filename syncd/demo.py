@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import tempfile
 import threading
@@ -13,11 +14,13 @@ from queue import SimpleQueue
 from typing import Any
 
 from syncd.daemon import Daemon, Pulse
+from syncd.demo_table import AirtableTable, DemoTable, WorkbookTable
+from syncd.model import Side
 from syncd.pairs import Connection
 from syncd.reconcile import PassResult
 from syncd.report import counted, printable
 from syncd.sandbox.world import TABLE, Sandbox
-from syncd.settings import load_settings
+from syncd.settings import Settings, load_settings
 
 INTERVAL_SECONDS = 2.0
 EDIT_EVERY_SECONDS = 1.5
@@ -46,14 +49,15 @@ class Score:
     carried: int = 0
     waits: list[float] = field(default_factory=list)
     passes: int = 0
+    rows: int = 0
     errors: list[str] = field(default_factory=list)
 
 
 class Team:
     """Makes one lifelike edit at a time, never two at once of the same deal."""
 
-    def __init__(self, sandbox: Sandbox, seed: int) -> None:
-        self.sandbox = sandbox
+    def __init__(self, sandbox: Sandbox, table: DemoTable, seed: int) -> None:
+        self.sandbox, self.table = sandbox, table
         self.random = random.Random(seed)
         self.table_next = True
 
@@ -64,7 +68,7 @@ class Team:
         if deal_id in busy:
             return None
         try:
-            row = self.sandbox.row_of(deal_id)
+            row = self.table.row_of(deal_id)
         except LookupError:
             return None
         kinds = (self._stage, self._status, self._value, self._name, self._owner)
@@ -72,15 +76,9 @@ class Team:
         in_table = self.table_next
         self.table_next = not in_table  # both sides take turns, however short the demo is
         what, arrived = make(deal, row, in_table)
-        where = "Airtable" if in_table else "HighLevel"
+        where = self.table.label if in_table else "HighLevel"
         who = self.random.choice(TEAM)
         return Edit(f"{who} in {where}", f"“{printable(deal['name'])}”: {what}", time.monotonic(), arrived, deal_id)
-
-    def _cell(self, row: str, column: str) -> Any:
-        return self.sandbox.airtable.row(TABLE, row).get(column)
-
-    def _type(self, row: str, column: str, value: Any) -> None:
-        self.sandbox.airtable.person_edit(TABLE, row, {column: value})
 
     def _stage(self, deal: dict[str, Any], row: str, in_table: bool) -> tuple[str, Callable[[], bool]]:
         world, deal_id = self.sandbox.highlevel, deal["id"]
@@ -88,62 +86,65 @@ class Team:
         stage = self.random.choice([one for one in pipeline["stages"] if one["id"] != deal["pipelineStageId"]])
         label = " ".join(stage["name"].split())
         if in_table:
-            self._type(row, "Stage", self._option(label))
+            self.table.type(row, "Stage", self.table.spelled(label))
             return f"Stage -> {label}", lambda: world.deal(deal_id)["pipelineStageId"] == stage["id"]
         world.person_edit(deal_id, pipelineStageId=stage["id"])
-        return f"stage -> {label}", lambda: str(self._cell(row, "Stage")).casefold() == self._option(label).casefold()
-
-    def _option(self, label: str) -> str:
-        """The select's own spelling of a stage's name."""
-        from syncd.values import folded
-
-        choices = self.sandbox.airtable.table(TABLE).field("Stage")
-        names = [choice.name for choice in choices.choices] if choices is not None else []
-        return next((name for name in names if folded(name) == folded(label)), label)
+        return (
+            f"stage -> {label}",
+            lambda: str(self.table.cell(row, "Stage")).casefold() == self.table.spelled(label).casefold(),
+        )
 
     def _status(self, deal: dict[str, Any], row: str, in_table: bool) -> tuple[str, Callable[[], bool]]:
         world, deal_id = self.sandbox.highlevel, deal["id"]
         status = self.random.choice([one for one in ("open", "won", "lost", "abandoned") if one != deal["status"]])
         if in_table:
-            self._type(row, "Status", status)
+            self.table.type(row, "Status", status)
             return f"Status -> {status}", lambda: world.deal(deal_id)["status"] == status
         world.person_edit(deal_id, status=status)
-        return f"status -> {status}", lambda: self._cell(row, "Status") == status
+        return f"status -> {status}", lambda: self.table.cell(row, "Status") == status
 
     def _value(self, deal: dict[str, Any], row: str, in_table: bool) -> tuple[str, Callable[[], bool]]:
         world, deal_id = self.sandbox.highlevel, deal["id"]
         value = self.random.randrange(5, 400) * 100 + self.random.choice((0, 0, 50))
         if in_table:
-            self._type(row, "Value", value)
+            self.table.type(row, "Value", value)
             return f"Value -> {value:,}", lambda: world.deal(deal_id)["monetaryValue"] == value
         world.person_edit(deal_id, monetaryValue=value)
-        return f"value -> {value:,}", lambda: self._cell(row, "Value") == value
+        return f"value -> {value:,}", lambda: self.table.cell(row, "Value") == value
 
     def _name(self, deal: dict[str, Any], row: str, in_table: bool) -> tuple[str, Callable[[], bool]]:
         world, deal_id = self.sandbox.highlevel, deal["id"]
         base = " ".join(str(deal["name"]).split(" · ")[0].split())
         name = f"{base} · phase {self.random.randrange(2, 99)}"
         if in_table:
-            self._type(row, "Name", name)
+            self.table.type(row, "Name", name)
             return f"Name -> “{printable(name)}”", lambda: world.deal(deal_id)["name"] == name
         world.person_edit(deal_id, name=name)
-        return f"name -> “{printable(name)}”", lambda: self._cell(row, "Name") == name
+        return f"name -> “{printable(name)}”", lambda: self.table.cell(row, "Name") == name
 
     def _owner(self, deal: dict[str, Any], row: str, in_table: bool) -> tuple[str, Callable[[], bool]]:
         world, deal_id = self.sandbox.highlevel, deal["id"]
         user = self.random.choice([one for one in world.users if one["id"] != deal.get("assignedTo")])
         if in_table:
-            self._type(row, "Owner", user["name"])
+            self.table.type(row, "Owner", user["name"])
             return f"Owner -> {user['name']}", lambda: world.deal(deal_id).get("assignedTo") == user["id"]
         world.person_edit(deal_id, assignedTo=user["id"])
-        return f"owner -> {user['name']}", lambda: self._cell(row, "Owner") == user["name"]
+        return f"owner -> {user['name']}", lambda: self.table.cell(row, "Owner") == user["name"]
 
 
 class Demo:
     """Runs everything in one process, over real HTTP; `tell` gets one line at a time."""
 
-    def __init__(self, *, seed: int, deals: int, seconds: float | None, tell: Callable[[str], None]) -> None:
-        self.seed, self.deals, self.seconds, self.tell = seed, deals, seconds, tell
+    def __init__(
+        self,
+        *,
+        seed: int,
+        deals: int,
+        seconds: float | None,
+        tell: Callable[[str], None],
+        workbook: Path | None = None,
+    ) -> None:
+        self.seed, self.deals, self.seconds, self.tell, self.workbook = seed, deals, seconds, tell, workbook
         self.score = Score()
         self.stop = threading.Event()
         self.filled = threading.Event()
@@ -153,9 +154,8 @@ class Demo:
     def run(self) -> int:
         """Runs until `stop` is set or the time is over; returns how many fields differ at the end."""
         with Sandbox(seed=self.seed, deals=self.deals) as sandbox, tempfile.TemporaryDirectory() as folder:
-            environment = {**sandbox.environment(), "SYNCD_STATE_DIR": str(Path(folder) / "state")}
-            environment["SYNCD_INTERVAL"] = f"{INTERVAL_SECONDS:g}s"
-            settings = load_settings(None, environment)
+            self.table = WorkbookTable(sandbox, self.workbook) if self.workbook else AirtableTable(sandbox)
+            settings = self._settings(sandbox, Path(folder))
             pulse, end = Pulse(), threading.Event()
             sandbox.crm_control.heard = sandbox.table_control.heard = self._hear
             with Connection(settings, settings.pair[0], end) as connection:
@@ -177,9 +177,30 @@ class Demo:
                     thread.join()
             return self._report(sandbox)
 
+    def _settings(self, sandbox: Sandbox, folder: Path) -> Settings:
+        environment = {**sandbox.environment(), "SYNCD_STATE_DIR": str(folder / "state")}
+        environment["SYNCD_INTERVAL"] = f"{INTERVAL_SECONDS:g}s"
+        if self.workbook is None:
+            return load_settings(None, environment)
+        lines = ["[[pair]]", 'name = "demo"', "[pair.ghl]", 'token = "env:GHL_TOKEN"']
+        lines += [f'location_id = "{sandbox.highlevel.location_id}"', f'base_url = "{sandbox.crm_url}"', "[pair.table]"]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in self.table.settings().items()]
+        file = folder / "syncd.toml"
+        file.write_text("\n".join(lines), encoding="utf-8")
+        return load_settings(file, environment)
+
     def _greet(self, sandbox: Sandbox) -> None:
         self.tell(f"A made-up HighLevel with {self.deals} deals: {sandbox.crm_url}")
+        if self.workbook is not None:
+            self.tell(
+                f"A new workbook: {self.workbook}. Open it in a spreadsheet program when it is filled; what you save"
+            )
+            self.tell("travels, and while it is open there (Excel, LibreOffice) syncd waits with its own writes.")
+            return
         self.tell(f"A made-up Airtable with an empty table:  {sandbox.table_url}")
+        self.tell(
+            "(With `--table workbook` it is an .xlsx file, and you need nothing but a spreadsheet program to look.)"
+        )
         self.tell("Both are as awkward as the real services: 5 calls a second, late search, strict names.")
         self.tell(f"First fill: {counted(self.deals, 'row')} …")
 
@@ -187,9 +208,11 @@ class Demo:
         """Addresses for a second terminal."""
         deals = sandbox.highlevel.deals()
         deal = next((one for one in deals if one["status"] == "open"), deals[0])
-        row = sandbox.row_of(deal["id"])
         self.tell("Try it by hand, in another terminal:")
         self.tell(f'  curl -X PUT {sandbox.crm_url}/_sandbox/deals/{deal["id"]} -d \'{{"status":"won"}}\'')
+        if self.workbook is not None:
+            return
+        row = self.table.row_of(deal["id"])
         self.tell(
             f'  curl -X PATCH {sandbox.table_url}/_sandbox/records/{TABLE}/{row} -d \'{{"fields":{{"Value":12345}}}}\''
         )
@@ -202,6 +225,8 @@ class Demo:
         elif not self.filled.is_set():
             self.tell(f"{_clock()}  filled: {counted(result.links, 'row')} in {result.seconds:.1f} s")
             self.filled.set()
+            return
+        self.score.rows += result.tally.updated[Side.TABLE]
 
     def _play(self, sandbox: Sandbox) -> None:
         began = time.monotonic()
@@ -211,7 +236,7 @@ class Demo:
         self._hints(sandbox)
         sandbox.highlevel.triggers.clear()
         sandbox.airtable.writes.clear()
-        team, next_edit = Team(sandbox, self.seed), time.monotonic()
+        team, next_edit = Team(sandbox, self.table, self.seed), time.monotonic()
         end = began + self.seconds - QUIET_BEFORE_END_SECONDS if self.seconds is not None else None
         while not self.stop.is_set() and (end is None or time.monotonic() < end or not self.score.made):
             if time.monotonic() >= next_edit:
@@ -239,7 +264,7 @@ class Demo:
         deal_id = record
 
         def agreed() -> bool:
-            return all(difference.deal != deal_id for difference in sandbox.differences())
+            return all(difference.deal != deal_id for difference in self.table.differences())
 
         try:
             if where == "Airtable":
@@ -271,20 +296,21 @@ class Demo:
     def _settle(self, sandbox: Sandbox) -> None:
         """Waits until the last edits have arrived."""
         end = time.monotonic() + LONGEST_WAIT_SECONDS
-        while time.monotonic() < end and (self.travelling or (self.filled.is_set() and sandbox.differences())):
+        while time.monotonic() < end and (self.travelling or (self.filled.is_set() and self.table.differences())):
             self._watch()
             time.sleep(0.05)
 
     def _report(self, sandbox: Sandbox) -> int:
         ours = [trigger for trigger in sandbox.highlevel.triggers if trigger.source == "api"]
         rows = [write for write in sandbox.airtable.writes if write.source == "publicApi"]
+        to_table = len(rows) if self.workbook is None else self.score.rows
         deals = sum(line.method == "PUT" and line.status == 200 for line in sandbox.crm_http.log)
-        differences = sandbox.differences() if self.filled.is_set() else []
+        differences = self.table.differences() if self.filled.is_set() else []
         waits = sorted(self.score.waits)
         self.tell("")
         self.tell(f"edits made          {self.score.made}")
         self.tell(f"edits carried       {self.score.carried}")
-        self.tell(f"writes              {deals + len(rows)} ({counted(deals, 'deal')}, {counted(len(rows), 'row')})")
+        self.tell(f"writes              {deals + to_table} ({counted(deals, 'deal')}, {counted(to_table, 'row')})")
         self.tell(f"workflows fired     {len(ours)} (by syncd; one for each field it changed in HighLevel)")
         if waits:
             self.tell(f"time to arrive      {waits[len(waits) // 2]:.1f} s in the middle, {waits[-1]:.1f} s at most")

@@ -43,6 +43,7 @@ COMMANDS: Final = {
     "history": ("syncd.cli.state", "What was written, when, old -> new, and why."),
     "approve": ("syncd.cli.approve", "Approves a held plan; the next pass carries it out."),
     "resume": ("syncd.cli.approve", "Lets a deal that was frozen or refused go on."),
+    "init": ("syncd.cli.init", "Makes a workbook or lays out a Google sheet, and writes a configuration."),
     "doctor": ("syncd.cli.doctor", "Checks configuration, tokens, scopes, columns, options and clocks."),
     "sandbox": ("syncd.cli.sandbox", "A local HighLevel and a local Airtable with made-up deals."),
     "demo": ("syncd.cli.sandbox", "Sandbox and daemon together: edits on either side are seen to travel."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from pathlib import Path
 from string import Template
 from types import FrameType
 from typing import TYPE_CHECKING, Final
@@ -118,13 +119,17 @@ def _how_to(world: Sandbox, deals: int) -> list[str]:
 @click.option("--seconds", type=click.FloatRange(min=1), help="End by itself after so long, with a report.")
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same deals and edits.")
 @click.option("--deals", default=250, show_default=True, type=click.IntRange(1, 20_000), help="How many deals.")
+@click.option("--table", "kind", type=click.Choice(["airtable", "workbook"]), default="airtable", show_default=True,
+              help="What the deals are synced with.")  # fmt: skip
+@click.option("--path", default="syncd-demo.xlsx", show_default=True, help="The workbook to make.")
 @shared_options
 @click.pass_context
-def demo(context: click.Context, seconds: float | None, seed: int, deals: int) -> None:
+def demo(context: click.Context, seconds: float | None, seed: int, deals: int, kind: str, path: str) -> None:
     """Sandbox and daemon together: a made-up team edits deals on both sides, and the edits are seen to travel."""
     from syncd.demo import Demo
 
-    show = Demo(seed=seed, deals=deals, seconds=seconds, tell=lambda line: say([line]))
+    workbook = Path(path) if kind == "workbook" else None
+    show = Demo(seed=seed, deals=deals, seconds=seconds, tell=lambda line: say([line]), workbook=workbook)
     _stop_on_signal(show.stop)
     context.exit(1 if show.run() else 0)
 
