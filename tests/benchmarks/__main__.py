@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tests.benchmarks import engine, fleet
 from tests.benchmarks.alternatives.compare import compare
-from tests.benchmarks.alternatives.report import write_section
-from tests.benchmarks.process import of_process
-from tests.benchmarks.report import Measured, Startup, checks_of, markdown
+from tests.benchmarks.alternatives.report import readme_part, write_section
+from tests.benchmarks.process import REPOSITORY, of_process
+from tests.benchmarks.report import Measured, Startup, checks_of, markdown, write_readme
 from tests.benchmarks.scene import counted_calls, forget_calls, opened
 from tests.benchmarks.server import serving
 from tests.benchmarks.window import measure as measure_windows
@@ -114,7 +114,10 @@ def main() -> int:
     output = given.output or (RESULTS if sorted(given.sizes) == list(SIZES) else None)
     if output is not None:
         output.write_text(text, encoding="utf-8")
-        print(write_section(compare(), output))
+        compared = write_section(compare(), output)
+        print(compared)
+        if output == RESULTS:
+            write_readme(REPOSITORY / "README.md", found, startup, sections, readme_part(compared))
         note(f"written to {output}")
     return 0 if all(check.met for check in checks) else 1
 

@@ -213,4 +213,28 @@ def markdown(
     )
 
 
-__all__ = ["Check", "Measured", "Startup", "checks_of", "markdown"]
+BEGIN, END = "<!-- bench -->", "<!-- end of bench -->"
+
+
+def write_readme(
+    readme: Path, found: Sequence[Measured], startup: Startup, sections: Mapping[str, str], compared: str
+) -> None:
+    """Puts the tables into the README, between its markers."""
+    text = readme.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    versions = f"Python {platform.python_version()}"
+    parts = [
+        f"Measured by `make bench` on {datetime.now(UTC):%Y-%m-%d}, {_machine(0.0)}, {versions}, against local servers without\n"
+        "latency and with the rate limits off; [tests/benchmarks/results.md](tests/benchmarks/results.md) has the whole\n"
+        "report with its targets. The bare loop pages both sides with the same clients and keeps nothing.",
+        _costs(found),
+        f"`syncd --version` {startup.version:.3f} s, `syncd status` {startup.status:.3f} s, an empty Python "
+        f"{startup.bare_python:.3f} s;\nwith everything imported, it takes {_megabytes(startup.imports)}.",
+        *(f"{title}:\n\n{text}" for title, text in sections.items()),
+        compared,
+    ]
+    readme.write_text(f"{before}{BEGIN}\n" + "\n\n".join(parts) + f"\n{END}{after}", encoding="utf-8")
+
+
+__all__ = ["Check", "Measured", "Startup", "checks_of", "markdown", "write_readme"]

@@ -16,7 +16,7 @@ from syncd.sandbox.wire import Fault
 from syncd.sandbox.world import TABLE
 from tests.end_to_end.desk import Desk
 
-COMMANDS = ("plan", "why", "status", "history", "doctor", "sandbox", "demo")
+COMMANDS = ("plan", "why", "status", "history", "doctor", "init", "sandbox", "demo")
 ESCAPES = "\x1b[31mRed\x1b[0m \x07bell \x1b]0;title\x07"
 CRM_TOKEN = "pit-3f1c9a52-7d0e-4c6b-9b1f-secretsecret"
 TABLE_TOKEN = "patAbCdEfGhIjKlMn.0123456789abcdefsecret"

@@ -157,3 +157,16 @@ def write_section(found: Sequence[Outcome], path: Path, size: Size | None = None
     after = rest.partition(END)[2]
     path.write_text(f"{before.rstrip()}\n\n{text}\n{after.lstrip()}", encoding="utf-8")
     return text
+
+
+def readme_part(section: str) -> str:
+    """The table alone, for the README, with what has to be known to read it."""
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return "\n".join(
+        [
+            "What a user would run instead, on the same servers, with the same edits and the same faults (what each of them was",
+            "made for, and how it is counted: [results.md](tests/benchmarks/results.md)):",
+            "",
+            *lines,
+        ]
+    )
