@@ -114,10 +114,10 @@ def main() -> int:
     output = given.output or (RESULTS if sorted(given.sizes) == list(SIZES) else None)
     if output is not None:
         output.write_text(text, encoding="utf-8")
-        compared = write_section(compare(), output)
-        print(compared)
+        others = write_section(compare(), output)
+        print(others)
         if output == RESULTS:
-            write_readme(REPOSITORY / "README.md", found, startup, sections, readme_part(compared))
+            write_readme(REPOSITORY / "README.md", found, startup, sections, readme_part(others))
         note(f"written to {output}")
     return 0 if all(check.met for check in checks) else 1
 

@@ -164,8 +164,8 @@ def readme_part(section: str) -> str:
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return "\n".join(
         [
-            "What a user would run instead, on the same servers, with the same edits and the same faults (what each of them was",
-            "made for, and how it is counted: [results.md](tests/benchmarks/results.md)):",
+            "What a user would run instead, on the same servers, with the same edits and the same faults (what each of",
+            "them was made for, and how it is counted: [results.md](tests/benchmarks/results.md)):",
             "",
             *lines,
         ]
