@@ -226,7 +226,7 @@ def write_readme(
     versions = f"Python {platform.python_version()}"
     parts = [
         f"Measured by `make bench` on {datetime.now(UTC):%Y-%m-%d}, {_machine(0.0)}, {versions}, against local\n"
-        "servers without latency and with the rate limits off; [results.md](tests/benchmarks/results.md) has the whole\n"
+        "servers without latency, rate limits off; [results.md](tests/benchmarks/results.md) has the whole\n"
         "report with its targets. The bare loop pages both sides with the same clients and keeps nothing.",
         _costs(found),
         f"`syncd --version` {startup.version:.3f} s, `syncd status` {startup.status:.3f} s, an empty Python "
