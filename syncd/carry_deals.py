@@ -176,9 +176,12 @@ def _linked(
             if untouched and left_out(codec, Side.CRM, value, now):
                 agreed |= _blank(codec, field.name)  # then what the row holds is to be carried once more
                 continue
-            edited = edited or read_raw(codec, Side.CRM, now, value) != value
+            same = read_raw(codec, Side.CRM, now, value) == value
+            edited = edited or not same
+            # What differs in a deal that was edited since may be that edit, and is not taken for the server's form.
+            held = returned_raw(codec, Side.CRM, value, now) if same or untouched else write_raw(codec, Side.CRM, value)
             label = (shown or {}).get(field.name, codec.show(value))
-            agreed[field.name] = Agreed(value, returned_raw(codec, Side.CRM, value, now), table_raw, label)
+            agreed[field.name] = Agreed(value, held, table_raw, label)
         elif field.direction is Direction.TO_TABLE:
             kept = None if row is None or lacking or at in row.lacks else _kept(work, at, record, row)
             agreed |= {field.name: kept} if kept is not None else {}

@@ -497,6 +497,37 @@ def test_what_is_adopted_keeps_edits_of_both_sides(world: World) -> None:
     assert world.table.rows["lead"].cells["status"] == "won"
 
 
+@pytest.mark.parametrize(
+    ("edit", "row"),
+    [({"value": 12}, {"value": 12, "name": "Roof"}), ({"name": "ROOF"}, {"value": 12.5, "name": "ROOF"})],
+)
+def test_what_was_edited_in_a_deal_before_it_is_found_is_no_form_of_the_servers(
+    world: World, edit: dict[str, Raw], row: dict[str, Raw]
+) -> None:
+    """Fewer decimals or other case would be taken for it, as they are in a deal that nobody has touched."""
+    world.crm.lag = 30.0
+    lead(world, value=12.5)
+    world.crm.faults.lost = ["", "after"]
+    assert world.run().unsettled == 1
+    world.clock.advance(5.0)
+    world.crm.put(NEW, **edit)
+    until_rest(world)
+    only(world)
+    cells = world.table.rows["lead"].cells
+    assert {name: cells[name] for name in row} == row
+
+
+def test_the_form_into_which_a_server_put_a_new_deal_is_no_edit(world: World) -> None:
+    world.crm.faults.tidy = lambda name, raw: str(raw).upper() if name == "name" else raw
+    lead(world)
+    world.crm.faults.lost = ["", "after"]
+    world.run()
+    until_rest(world)
+    only_made = world.crm.now(NEW)
+    assert only_made is not None
+    assert (only_made["name"], world.table.rows["lead"].cells["name"]) == ("ROOF", "Roof")
+
+
 def test_a_deal_of_before_or_of_another_row_is_not_adopted(world: World) -> None:
     """The same contact, pipeline and name, made long before, linked; and one that was made since, by another name."""
     lead(world, "old")
