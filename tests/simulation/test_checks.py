@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
+from syncd.incremental import OPENED_SECONDS
 from syncd.model import Side
+from syncd.sides import Vocabulary
 from syncd.store import ChangeLine
 from tests.simulation.checks import Checks
-from tests.simulation.ghost import PERSON, Broken, Effect, Held
+from tests.simulation.ghost import ENGINE, PERSON, Broken, Effect, Held
 from tests.simulation.knobs import Knobs
 from tests.simulation.store import Intent
 from tests.simulation.world import SimWorld
@@ -51,3 +54,45 @@ def test_to_and_fro_counts_what_the_database_can_know(
     if put_back:
         world.ghost.copied_at, world.ghost.restored_at = start + copied, start + put_back
     assert checks.set_to_and_fro("deal1", "name", "a", start + 100.0) is falls
+
+
+def swapped(names: Vocabulary) -> Vocabulary:
+    """The same stages, of which the first two of each pipeline have each other's names."""
+    pipelines = []
+    for pipeline in names.pipelines:
+        called = [stage.name for stage in pipeline.stages]
+        called[:2] = reversed(called[:2])
+        stages = [replace(stage, name=name) for stage, name in zip(pipeline.stages, called, strict=True)]
+        pipelines.append(replace(pipeline, stages=tuple(stages)))
+    return replace(names, pipelines=tuple(pipelines))
+
+
+@pytest.mark.parametrize(
+    ("by", "old", "age", "read_anew", "falls"),
+    [
+        (PERSON, "p2:t1", 60.0, False, False),
+        (ENGINE, "p2:t1", 60.0, False, True),
+        (PERSON, "p2:t2", 60.0, False, True),
+        (PERSON, "p2:t1", OPENED_SECONDS + 100.0, False, True),
+        (PERSON, "p2:t1", 60.0, True, True),
+    ],
+)
+def test_a_stage_typed_by_names_that_are_not_read_yet(
+    world: SimWorld, by: str, old: str, age: float, read_anew: bool, falls: bool
+) -> None:
+    """“New” was the first stage's name when the engine read them, and is the second one's now."""
+    ghost = world.ghost
+    world.table.put("row1", None, pipeline="Service", stage="Done")  # as the write has left it
+    ghost.vocabulary_read, ghost.vocabulary_read_at = world.crm.vocabulary, world.clock.now - age
+    world.crm.vocabulary = swapped(world.crm.vocabulary)
+    if read_anew:
+        ghost.vocabulary_read = world.crm.vocabulary
+    before = Held(["Service", "New"], "p2:t2", by, 100.0, 9)
+    line = ChangeLine("stage", old, "p2:t2", "", "", "conflict", "")
+    checks = checks_of(world)
+    if not falls:
+        checks.no_spurious_write(Side.TABLE, "row1", line, before)
+        assert checks.marks["typed by names not read yet"] == 1
+        return
+    with pytest.raises(Broken, match="held that already"):
+        checks.no_spurious_write(Side.TABLE, "row1", line, before)
