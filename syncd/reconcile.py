@@ -880,11 +880,15 @@ def carry_out(pair: Pair, work: Work, seen: Look) -> None:
     carry_deletions(work, plan.deletions)
     settle(work)  # a lost answer is looked up at once; what cannot be told yet stays open for the next pass
     settle_new_deals(work, pair.read_lag_seconds)
-    renames = any(change.kind is ChangeKind.RENAME for update in plan.updates for change in update.changes)
     whole = seen.changes is None and plan.all_judged
-    if whole and not renames and not seen.held and not pair.store.open_writes():
+    if whole and not _renames(plan) and not seen.held and not pair.store.open_writes():
         # What a write without an answer made shows the names of its time, and no plan has looked at it yet.
         pair.store.set_fact("labels", label_text(seen.vocabulary, seen.schema))
+
+
+def _renames(plan: Plan) -> bool:
+    """Whether a cell shows the old name of something."""
+    return any(change.kind is ChangeKind.RENAME for update in plan.updates for change in update.changes)
 
 
 def about_rows(view: View, plan: Plan) -> dict[str, tuple[str, str]]:
@@ -904,8 +908,9 @@ def about_rows(view: View, plan: Plan) -> dict[str, tuple[str, str]]:
 def remember(pair: Pair, seen: Look) -> None:
     """Stores what the plan only remembers: agreements, stamps, states. One transaction, before anything is written."""
     plan, store = seen.plan, pair.store
-    if seen.view.renamed and store.fact("labels"):
-        # Until every row was looked at, cells may show old names or new ones: names that go back are new ones, too.
+    if (seen.view.renamed or _renames(plan)) and store.fact("labels"):
+        # Until every row was looked at, cells may show old names or new ones: names that go back are new ones, too. A
+        # deal that comes back can have an old one long after all others; its new name may be refused, or lost.
         store.set_fact("labels", {})
     part = seen.changes.touched if seen.changes is not None else None  # what else was known still holds
     unread, unlisted = store.fact("unread") or {}, store.fact("unlisted") or []
