@@ -399,7 +399,8 @@ class Store:
         )
 
     def put_before(self, write_id: int, before: str) -> None:
-        """Replaces what an open intent keeps for settling a lost answer, e.g. once a new deal's contact is known."""
+        """Replaces what an intent keeps for settling a lost answer, e.g. once a new deal's contact is known. Its end
+        forgets it; what may be needed after it is put back."""
         self._many("UPDATE writes SET before = ? WHERE id = ? AND pair = ?", [(before, write_id, self.pair)])
 
     def lost_deals(self, row: str, note: str) -> list[Write]:
