@@ -44,7 +44,7 @@ from syncd.guards import (
 from syncd.incremental import OPENED_SECONDS, Changes, Memory, changes_of
 from syncd.judge import ChangeKind, Ground
 from syncd.model import ABSENT, Direction, Link, Record, Side, Stamp, packed_shadow, print_of_raw
-from syncd.plan import Finding, Needs, Plan, Trouble, View, make_plan
+from syncd.plan import ITS_MAKING, Finding, Needs, Plan, Trouble, View, make_plan
 from syncd.policy import Limits, Policy
 from syncd.sides import CrmSide, Misconfigured, Question, ReadResult, SideDown, TableSchema, TableSide, Vocabulary
 from syncd.store import Store, StoreFailed
@@ -196,7 +196,7 @@ class PassResult:
             **self.counts(),
             "unsettled": self.unsettled,
             "needs_person": self.for_person(),
-            "waits": [f.told() for f in self.findings if f.trouble in WAITING and not f.needs_person],
+            "waits": waits_told(self.findings),
             "findings": [
                 {"trouble": f.trouble.value, "deal": f.deal, "row": f.row, "title": f.title, "sentence": f.sentence,
                  "needs_person": f.needs_person} for f in self.findings[:200]
@@ -208,6 +208,14 @@ class PassResult:
         """Sentences about what no single record is to blame for, and about refused records."""
         columns = column_problems(self.gone_columns, self.computed_columns)
         return [*self.tally.refusals, *self.tally.suspended, *columns]
+
+
+def waits_told(findings: Sequence[Finding]) -> list[str]:
+    """What waits for nobody in particular, a line each. A row, and a deal that may be its own, wait for one and the
+    same answer: they are told once."""
+    waiting = [f for f in findings if f.trouble in WAITING and not f.needs_person]
+    told = {(f.told(), "" if f.sentence == ITS_MAKING else f.record): f.told() for f in waiting}
+    return list(told.values())
 
 
 def column_problems(gone: Sequence[str], computed: Sequence[str]) -> list[str]:
