@@ -562,10 +562,12 @@ class Store:
                 sql = f"DELETE FROM {table} WHERE pair = ? AND deal = ?"  # noqa: S608  (constants only)
                 waited += self.connection.execute(sql, (self.pair, deal)).rowcount
             resumed = {k: v for k, v in (self.fact("resumed") or {}).items() if v > at - RESUMED_KEPT_SECONDS}
-            self.connection.execute(
-                "INSERT OR REPLACE INTO facts VALUES (?, 'resumed', ?)",
-                (self.pair, json.dumps({**resumed, deal: at}, sort_keys=True)),
-            )
+            facts: dict[str, object] = {"resumed": {**resumed, deal: at}}
+            if waited:
+                facts["labels"] = {}  # its cells may show old names: while it waited they got no new ones
+            for key, fact in facts.items():
+                values = (self.pair, key, json.dumps(fact, sort_keys=True))
+                self.connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", values)
         return waited
 
     def written_values(self, deals: Collection[str], since: float) -> dict[tuple[str, str], list[Value]]:

@@ -345,6 +345,19 @@ def test_a_deal_that_comes_back_gets_its_new_name_though_the_first_try_fails(tmp
     world.agree(A, B)
 
 
+def test_a_frozen_field_gets_its_new_name_once_it_is_resumed(tmp_path: Path) -> None:
+    """Every other row had it long before."""
+    world = World(tmp_path).filled(A, B).choose(limits=NO_LIMITS)
+    world.store.put_frozen({(A, "owner"): "It is set back."}, world.clock())
+    names_are(world, VOCABULARY.pipelines[0], users=(replace(VOCABULARY.users[0], name="Anna"), *VOCABULARY.users[1:]))
+    for _ in range(3):
+        world.run()
+    assert [world.row(deal).cells["owner"] for deal in (A, B)] == ["Ann", "Anna"]
+    assert world.store.resume(A, world.clock()) == 1
+    rests(world)
+    assert world.row(A).cells["owner"] == "Anna"
+
+
 def killed(world: World, who: str, verb: str, phase: str) -> None:
     """A pass that dies at such a call."""
 
