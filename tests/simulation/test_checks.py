@@ -11,6 +11,7 @@ from syncd.incremental import OPENED_SECONDS
 from syncd.model import Side
 from syncd.sides import Vocabulary
 from syncd.store import ChangeLine
+from tests.memory import LoggedWrite
 from tests.simulation.checks import Checks
 from tests.simulation.ghost import ENGINE, PERSON, Broken, Effect, Held
 from tests.simulation.knobs import Knobs
@@ -96,3 +97,26 @@ def test_a_stage_typed_by_names_that_are_not_read_yet(
         return
     with pytest.raises(Broken, match="held that already"):
         checks.no_spurious_write(Side.TABLE, "row1", line, before)
+
+
+@pytest.mark.parametrize(("until", "falls"), [(7, False), (6, True)])
+def test_a_second_deal_while_the_search_leaves_out_the_first(world: SimWorld, until: int, falls: bool) -> None:
+    checks, ghost = checks_of(world), world.ghost
+    world.made("deal1")
+    world.made("deal2")
+    world.table.put("row1", None, name="Deal deal1")
+    ghost.number = world.crm.trouble.number = 7
+    ghost.changed(Side.TABLE, "row1", PERSON)
+    ghost.look(Side.TABLE, ["row1"], by_id=True)
+    ghost.new_deals["row1"] = ["deal1"]
+    ours = ghost.held[Side.CRM]["deal1"].items()
+    ghost.held[Side.CRM]["deal1"] = {name: replace(held, by=ENGINE) for name, held in ours}
+    world.crm.trouble.hidden["deal1"] = until
+    entry = LoggedWrite(Side.CRM, "create", "deal2", {})
+    intent = Intent(1, Side.CRM, "create", "", "row1", ())
+    if not falls:
+        checks.deal_made(entry, intent)
+        assert checks.marks["new deal left out longer than a read lag"] == 1
+        return
+    with pytest.raises(Broken, match="and deal2 as well"):
+        checks.deal_made(entry, intent)
