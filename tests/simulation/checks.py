@@ -156,7 +156,8 @@ class Checks:
             raise Broken("P1", f"{story}, a column that goes to the table only")
         if line.kind == ChangeKind.RENAME:
             readable = before is not None and not isinstance(before.value, Problem)
-            if before is not None and readable and before.by != PERSON and before.value != line.new:
+            another = before is not None and readable and before.by != PERSON and before.value != line.new
+            if before is not None and another and not self.given_away(intent, line, before):
                 raise Broken("P1", f"{story} is no new name, the cell means {before.value!r}")
             return
         source = intent.row if side is Side.CRM else intent.deal
@@ -183,6 +184,16 @@ class Checks:
             return  # what was agreed on, in the form into which this server puts it (H49)
         if line.new not in meant:
             raise Broken("P1", f"{story}, but {source} held {held.value!r} when it was read")
+
+    def given_away(self, intent: Intent, line: ChangeLine, before: Held) -> bool:
+        """Whether a person gave the row, which was made for another deal, to this one, and its cell holds what was
+        agreed on here: then it means that (SPEC §1), whatever it meant there."""
+        ghost = self.ghost
+        if ghost.made.get(intent.row, intent.deal) == intent.deal:
+            return False
+        found = ghost.reading(Side.TABLE, intent.row, line.field, before.raw) == line.new
+        self.marks["row given to another deal"] += found
+        return found
 
     def written_for(self, deal: str, row: str, name: str, held: Held) -> bool:
         """Whether a cell holds what the engine wrote into it for this deal, which has one meaning whatever names say
@@ -273,6 +284,9 @@ class Checks:
                 return
             if not ghost.agreed_at[intent.deal, line.field] < ours.tick < before.tick or self.kept_old(side, intent):
                 return
+            if ours.value == agreed:
+                self.marks["choice read by new names"] += 1
+                return  # by the names of now it says what both agreed on, and what we wrote (`read_anew`)
             if side is Side.CRM and self.explained(record, line.field, ours.tick):
                 self.marks["set back beside another edit"] += 1
                 return

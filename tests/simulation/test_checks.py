@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from syncd.incremental import OPENED_SECONDS
-from syncd.model import Side
+from syncd.model import Agreed, Link, Side, packed_shadow
 from syncd.sides import Vocabulary
 from syncd.store import ChangeLine
 from tests.memory import LoggedWrite
@@ -120,3 +120,44 @@ def test_a_second_deal_while_the_search_leaves_out_the_first(world: SimWorld, un
         return
     with pytest.raises(Broken, match="and deal2 as well"):
         checks.deal_made(entry, intent)
+
+
+@pytest.mark.parametrize(("made_for", "raw", "falls"), [("deal2", "New", False), ("deal1", "New", True),
+                                                        ("deal2", "Done", True)])  # fmt: skip
+def test_a_row_given_to_another_deal_means_what_was_agreed_on_there(
+    world: SimWorld, made_for: str, raw: str, falls: bool
+) -> None:
+    """Its cell was written for the first one, and a new name comes for the second one's stage."""
+    checks, ghost = checks_of(world), world.ghost
+    world.table.put("row1", "deal1", pipeline="Sales", stage=raw)
+    agreed = {"stage": Agreed("p1:s1", ["p1", "s1"], ["Sales", "New"], "New")}
+    world.store.put_links([Link("deal1", "row1", shadow=packed_shadow(agreed, ["stage"]))])
+    ghost.made["row1"] = made_for
+    line = ChangeLine("stage", "p1:s1", "p1:s1", "", "", "rename", "")
+    intent = Intent(1, Side.TABLE, "update", "deal1", "row1", (line,))
+    before = Held(["Sales", raw], "p2:t1", ENGINE, 100.0, 9)
+    if not falls:
+        checks.no_invention(Side.TABLE, intent, line, before)
+        assert checks.marks["row given to another deal"] == 1
+        return
+    with pytest.raises(Broken, match="is no new name"):
+        checks.no_invention(Side.TABLE, intent, line, before)
+
+
+@pytest.mark.parametrize(("ours", "falls"), [("p2:t1", False), ("p2:t3", True)])
+def test_a_choice_that_says_what_was_agreed_on_by_the_names_of_now(world: SimWorld, ours: str, falls: bool) -> None:
+    """“Done” was the second stage when it was picked, and the first one has that name now."""
+    checks, ghost = checks_of(world), world.ghost
+    world.table.put("row1", "deal1", pipeline="Service", stage="Done")
+    world.crm.vocabulary = swapped(world.crm.vocabulary)
+    ghost.vocabulary_read = world.crm.vocabulary
+    ghost.shadow["deal1"], ghost.agreed_at["deal1", "stage"] = {"stage": "p2:t1"}, 1
+    ghost.effects[Side.TABLE, "row1", "stage"] = Effect(5, 50.0, ours, "deal1")
+    line = ChangeLine("stage", "p2:t1", "p1:s1", "", "", "edit", "")
+    intent = Intent(1, Side.TABLE, "update", "deal1", "row1", (line,))
+    picked = Held(["Service", "Done"], "p2:t2", PERSON, 100.0, 9)
+    if not falls:
+        checks.no_lost_update(Side.TABLE, "row1", intent, line, picked)
+        return
+    with pytest.raises(Broken, match="typed again after our write"):
+        checks.no_lost_update(Side.TABLE, "row1", intent, line, picked)
