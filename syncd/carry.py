@@ -206,7 +206,10 @@ def recheck(work: Work, update: Update, source: ReadResult | None, target: ReadR
         elif outgoing(work, update.target, change, target) == NO_CELLS:
             adopt.append(change)  # somebody filled both cells meanwhile: an empty write would be left
         elif same_raw(codec, update.target, target.raw[change.index], change.target_raw, known):
-            keep.append(change)
+            if _typed_anew(change, target):
+                held = True
+            else:
+                keep.append(change)
         elif read_raw(codec, update.target, target.raw[change.index], known) == change.new:
             adopt.append(change)
         else:
@@ -238,6 +241,14 @@ def _edited_again(change: Change, target: Record) -> bool:
     list may be behind. Then the conflict is decided anew."""
     now = target.clocks[change.index] if change.index < len(target.clocks) else None
     return change.target_clock is not None and now is not None and now > change.target_clock
+
+
+def _typed_anew(change: Change, target: Record) -> bool:
+    """Whether the loser of a conflict holds its value in another form than when its time was asked, such as 0 in a cell
+    that was blank: it was edited since, and the conflict is decided anew. A record that tells its times by itself says
+    so better (`_edited_again`): HighLevel's search and its GET may differ in form."""
+    undated = change.kind is ChangeKind.CONFLICT and change.target_clock is None
+    return undated and target.raw[change.index] != change.target_raw
 
 
 def _pair_raw(target_side: Side, change: Change, source: Record | None, target: Record) -> tuple[Raw, Raw]:

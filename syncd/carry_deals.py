@@ -113,14 +113,15 @@ def _make(work: Work, deal: NewDeal, row: Record) -> list[Update] | None:
         if isinstance(contact, Refused):
             _refuse(work, write_id, deal, contact, own=True)
             return []
-        _note(work, write_id, contact)
+        asked = _server_now(work)
+        _note(work, write_id, contact, asked, asked)
         result = work.crm.create_deal(contact, {at: planned[2] for at, planned in deal.values.items()})
     except (SideDown, Misconfigured) as error:
         with work.store.tx():
             work.store.end(write_id, work.clock(), "not_done", note=str(error))  # what raises was not sent (sides.py)
         raise
     if isinstance(result, Lost):
-        _note(work, write_id, contact)  # from now on search has its time
+        _note(work, write_id, contact, asked, _server_now(work))  # from now on search has its time
         return None
     if isinstance(result, Later):
         postpone(work, Side.CRM, write_id, result)
@@ -142,10 +143,16 @@ def _intend(work: Work, deal: NewDeal) -> int:
         return work.store.intend(work.pass_id, work.clock(), Side.CRM, "create", "", deal.row, deal.title, lines)
 
 
-def _note(work: Work, write_id: int, contact: str) -> None:
-    """Keeps whose deal it is, and since when search has had its time to show it."""
+def _server_now(work: Work) -> float:
+    """HighLevel's clock now, in seconds. Our own may be set while an answer is missing; that must hide no deal."""
+    return work.clock() - work.crm.clock_offset
+
+
+def _note(work: Work, write_id: int, contact: str, asked: float, at: float) -> None:
+    """Keeps whose deal it is, before when none of his can be ours (`asked`), and since when search has had its time to
+    show it (`at`); both by HighLevel's clock."""
     with work.store.tx():
-        work.store.put_before(write_id, json.dumps({"contact": contact, "at": work.clock()}))
+        work.store.put_before(write_id, json.dumps({"contact": contact, "asked": asked, "at": at}))
 
 
 def _refuse(work: Work, write_id: int, deal: NewDeal, refused: Refused, *, own: bool = False) -> None:
@@ -183,9 +190,12 @@ def _linked(
             if untouched and left_out(codec, Side.CRM, value, now):
                 agreed |= _blank(codec, field.name)  # then what the row holds is to be carried once more
                 continue
-            edited = edited or read_raw(codec, Side.CRM, now, value) != value
+            same = read_raw(codec, Side.CRM, now, value) == value
+            edited = edited or not same
+            # What differs in a deal that was edited since may be that edit, and is not taken for the server's form.
+            held = returned_raw(codec, Side.CRM, value, now) if same or untouched else write_raw(codec, Side.CRM, value)
             label = (shown or {}).get(field.name, codec.show(value))
-            agreed[field.name] = Agreed(value, returned_raw(codec, Side.CRM, value, now), table_raw, label)
+            agreed[field.name] = Agreed(value, held, table_raw, label)
         elif field.direction is Direction.TO_TABLE:
             kept = None if row is None or lacking or at in row.lacks else _kept(work, at, record, row)
             agreed |= {field.name: kept} if kept is not None else {}
@@ -271,21 +281,24 @@ def _settled(work: Work, write: Write, read_lag_seconds: float) -> bool:
         first = min(found, key=lambda made: (made.created or 0.0, made.record.id))
         _adopt(work, write.id, write, work.crm.made_deal(first.record.id) or first)
         return True
-    if now - float(before["at"]) < read_lag_seconds:
+    if _server_now(work) - float(before["at"]) < read_lag_seconds:
         return False
     with work.store.tx():
         work.store.end(write.id, now, "not_done", note=NOT_FOUND)
+        work.store.put_before(write.id, write.before)  # a refusal may name the deal yet (`_ours_already`)
     return True
 
 
 def _ours(work: Work, write: Write, contact: str, made: MadeDeal) -> bool:
     """Whether this is the deal that the intent was about: contact, pipeline, name, created not before the intent less
-    the skew, not linked to another row. Names are compared folded: a server may tidy what it is given (H49)."""
+    the skew, by HighLevel's own clock, not linked to another row. Names are compared folded: a server may tidy what it
+    is given (H49)."""
     pipeline, name = _twin(write)
     if (made.contact, made.pipeline, folded(made.record.title)) != (contact, pipeline, name):
         return False
-    created = made.created
-    early = created is not None and created + work.ground.offset(Side.CRM) < write.at - work.ground.tie_seconds
+    before, created = json.loads(write.before), made.created
+    asked = float(before.get("asked", write.at - work.ground.offset(Side.CRM)))  # older versions kept none
+    early = created is not None and created < asked - work.ground.tie_seconds
     return not early and work.store.link(made.record.id) is None
 
 

@@ -44,7 +44,7 @@ from syncd.guards import (
 from syncd.incremental import OPENED_SECONDS, Changes, Memory, changes_of
 from syncd.judge import ChangeKind, Ground
 from syncd.model import ABSENT, Direction, Link, Record, Side, Stamp, packed_shadow, print_of_raw
-from syncd.plan import Finding, Needs, Plan, Trouble, View, make_plan
+from syncd.plan import ITS_MAKING, Finding, Needs, Plan, Trouble, View, make_plan
 from syncd.policy import Limits, Policy
 from syncd.sheet_guards import HISTORY_SECONDS, Overwritten, may_be_one, sheet_sets, told
 from syncd.sides import CrmSide, Misconfigured, Question, ReadResult, SideDown, TableSchema, TableSide, Vocabulary
@@ -200,7 +200,7 @@ class PassResult:
             **self.counts(),
             "unsettled": self.unsettled,
             "needs_person": self.for_person(),
-            "waits": [f.told() for f in self.findings if f.trouble in WAITING and not f.needs_person],
+            "waits": waits_told(self.findings),
             "findings": [
                 {"trouble": f.trouble.value, "deal": f.deal, "row": f.row, "title": f.title, "sentence": f.sentence,
                  "needs_person": f.needs_person} for f in self.findings[:200]
@@ -212,6 +212,14 @@ class PassResult:
         """Sentences about what no single record is to blame for, and about refused records."""
         columns = column_problems(self.gone_columns, self.computed_columns)
         return [*self.tally.refusals, *self.tally.suspended, *columns]
+
+
+def waits_told(findings: Sequence[Finding]) -> list[str]:
+    """What waits for nobody in particular, a line each. A row, and a deal that may be its own, wait for one and the
+    same answer: they are told once."""
+    waiting = [f for f in findings if f.trouble in WAITING and not f.needs_person]
+    told = {(f.told(), "" if f.sentence == ITS_MAKING else f.record): f.told() for f in waiting}
+    return list(told.values())
 
 
 def column_problems(gone: Sequence[str], computed: Sequence[str]) -> list[str]:
@@ -924,11 +932,15 @@ def carry_out(pair: Pair, work: Work, seen: Look) -> None:
     carry_deletions(work, plan.deletions)
     settle(work)  # a lost answer is looked up at once; what cannot be told yet stays open for the next pass
     settle_new_deals(work, pair.read_lag_seconds)
-    renames = any(change.kind is ChangeKind.RENAME for update in plan.updates for change in update.changes)
     whole = seen.changes is None and plan.all_judged
-    if whole and not renames and not seen.held and not pair.store.open_writes():
+    if whole and not _renames(plan) and not seen.held and not pair.store.open_writes():
         # What a write without an answer made shows the names of its time, and no plan has looked at it yet.
         pair.store.set_fact("labels", label_text(seen.vocabulary, seen.schema))
+
+
+def _renames(plan: Plan) -> bool:
+    """Whether a cell shows the old name of something."""
+    return any(change.kind is ChangeKind.RENAME for update in plan.updates for change in update.changes)
 
 
 def about_rows(view: View, plan: Plan) -> dict[str, tuple[str, str]]:
@@ -948,8 +960,9 @@ def about_rows(view: View, plan: Plan) -> dict[str, tuple[str, str]]:
 def remember(pair: Pair, seen: Look) -> None:
     """Stores what the plan only remembers: agreements, stamps, states. One transaction, before anything is written."""
     plan, store = seen.plan, pair.store
-    if seen.view.renamed and store.fact("labels"):
-        # Until every row was looked at, cells may show old names or new ones: names that go back are new ones, too.
+    if (seen.view.renamed or _renames(plan)) and store.fact("labels"):
+        # Until every row was looked at, cells may show old names or new ones: names that go back are new ones, too. A
+        # deal that comes back can have an old one long after all others; its new name may be refused, or lost.
         store.set_fact("labels", {})
     part = seen.changes.touched if seen.changes is not None else None  # what else was known still holds
     unread, unlisted = store.fact("unread") or {}, store.fact("unlisted") or []

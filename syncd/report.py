@@ -14,7 +14,7 @@ from syncd.judge import Change, ChangeKind, Ground, Verdict, cell_labels
 from syncd.model import ABSENT, Missing, Observed, Raw, Record, Side
 from syncd.newcomers import NewDeal
 from syncd.plan import Finding, How, NewRow, Plan, Update
-from syncd.reconcile import WAITING, PassResult
+from syncd.reconcile import PassResult, waits_told
 from syncd.store import PassRecord, Write
 from syncd.values import Codec, OwnerCodec, StageCodec, clipped
 
@@ -170,7 +170,7 @@ def plan_lines(
         lines.append(f"  ! Sync cell of {row}: {printable(message) or '(cleared)'}")
     lines += [f"  · {printable(sentence)}" for sentence in columns]
     lines += [f"  · {told(f)}" for f in plan.findings if f.needs_person]
-    lines += [f"  · {told(f)}" for f in plan.findings if f.trouble in WAITING and not f.needs_person]
+    lines += [f"  · {printable(line)}" for line in waits_told(plan.findings)]
     lines += [f"  · held ({one.digest}): {printable(one.sentence)}" for one in held]
     lines.append("  " + plan_summary(plan, held))
     return lines
@@ -208,7 +208,7 @@ def plan_summary(plan: Plan, held: Sequence[HeldSet] = ()) -> str:
 def waiting_words(plan: Plan) -> str:
     """ "4 things wait for a person, 1 more waits"; "" where nothing does."""
     person = sum(finding.needs_person for finding in plan.findings)
-    others = sum(finding.trouble in WAITING and not finding.needs_person for finding in plan.findings)
+    others = len(waits_told(plan.findings))
     parts = [f"{counted(person, 'thing waits', 'things wait')} for a person"] if person else []
     if others:
         parts.append(f"{others:,} more {'waits' if others == 1 else 'wait'}" if parts else

@@ -413,7 +413,8 @@ class Store:
         self._many("DELETE FROM writes WHERE id = ? AND pair = ? AND state = 'open'", [(write_id, self.pair)])
 
     def put_before(self, write_id: int, before: str) -> None:
-        """Replaces what an open intent keeps for settling a lost answer, e.g. once a new deal's contact is known."""
+        """Replaces what an intent keeps for settling a lost answer, e.g. once a new deal's contact is known. Its end
+        forgets it; what may be needed after it is put back."""
         self._many("UPDATE writes SET before = ? WHERE id = ? AND pair = ?", [(before, write_id, self.pair)])
 
     def lost_deals(self, row: str, note: str) -> list[Write]:
@@ -588,10 +589,12 @@ class Store:
                 sql = f"DELETE FROM {table} WHERE pair = ? AND deal = ?"  # noqa: S608  (constants only)
                 waited += self.connection.execute(sql, (self.pair, deal)).rowcount
             resumed = {k: v for k, v in (self.fact("resumed") or {}).items() if v > at - RESUMED_KEPT_SECONDS}
-            self.connection.execute(
-                "INSERT OR REPLACE INTO facts VALUES (?, 'resumed', ?)",
-                (self.pair, json.dumps({**resumed, deal: at}, sort_keys=True)),
-            )
+            facts: dict[str, object] = {"resumed": {**resumed, deal: at}}
+            if waited:
+                facts["labels"] = {}  # its cells may show old names: while it waited they got no new ones
+            for key, fact in facts.items():
+                values = (self.pair, key, json.dumps(fact, sort_keys=True))
+                self.connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", values)
         return waited
 
     def written_values(self, deals: Collection[str], since: float) -> dict[tuple[str, str], list[Value]]:

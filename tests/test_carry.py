@@ -91,6 +91,20 @@ def test_a_target_that_holds_the_value_already_is_adopted(world: World) -> None:
     ends_well(world, (0, 0, 0), A, B)
 
 
+def test_a_loser_typed_anew_in_another_form_is_dated_anew(world: World) -> None:
+    """Blank and 0 are one value, but a 0 that was not there before is an edit, and later than what it lost with."""
+    world.edit_row(A, value=None)
+    world.clock.advance(10)
+    world.crm.put(A, value=9)
+    world.clock.advance(10)
+    when(world, "crm", "read", "before", lambda: world.edit_row(A, value=0))
+    result = world.run()
+    assert (result.tally.waiting, result.tally.conflicts, world.writes()) == (1, 0, (0, 0, 0))
+    assert world.run().tally.conflicts == 1
+    assert (held(world, A, "value"), world.row(A).cells["value"]) == (0, 0)
+    ends_well(world, (1, 0, 1), A)
+
+
 def test_a_target_that_changed_is_held_and_the_next_pass_decides(world: World) -> None:
     world.edit_row(A, value=5)
     world.clock.advance(10)

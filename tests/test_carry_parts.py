@@ -363,6 +363,20 @@ def test_a_loser_with_a_later_time_was_edited_again(clock: float | None, planned
     assert not carry._edited_again(conflict, Record(A, CRM_RAW, clocks=clocks[:VALUE]))
 
 
+@pytest.mark.parametrize(
+    ("kind", "clock", "raw", "anew"),
+    [
+        (ChangeKind.CONFLICT, None, 0, True),
+        (ChangeKind.CONFLICT, None, None, False),
+        (ChangeKind.CONFLICT, 10.0, 0, False),
+        (ChangeKind.EDIT, None, 0, False),
+    ],
+)
+def test_a_loser_in_another_form_was_typed_anew(kind: ChangeKind, clock: float | None, raw: Raw, anew: bool) -> None:
+    loser = replace(change(VALUE, "0", "5", None, 5, Side.TABLE), kind=kind, target_clock=clock)
+    assert carry._typed_anew(loser, Record("row", with_raw(ROW_RAW, VALUE, raw))) is anew
+
+
 def test_a_pair_of_raw_values_stands_in_one_order(world: World) -> None:
     to_table, to_crm = (change(STAGE, "p1:s1", "p1:s2", "old", "planned", side) for side in (Side.TABLE, Side.CRM))
     row, deal = Record("row", ROW_RAW), Record(A, CRM_RAW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from syncd import reconcile
 from syncd.carry import FIRST_PAUSE_SECONDS, SOURCE_AGE_SECONDS
-from syncd.carry_deals import NOT_ASKED, NOT_FOUND
+from syncd.carry_deals import FOUND, NOT_ASKED, NOT_FOUND
 from syncd.model import Direction, Raw, Side
 from syncd.plan import Trouble, make_plan
 from syncd.reconcile import PassResult, look, open_pair
@@ -457,6 +458,57 @@ def test_search_has_its_time_from_the_loss_on_not_from_the_intent(world: World) 
     only(world)
 
 
+@pytest.mark.parametrize("seconds", [-3600.0, -10.0, 10.0, 3600.0])
+def test_a_lost_deal_is_found_though_our_own_clock_was_set_since(world: World, seconds: float) -> None:
+    """Set back, the deal would look older than the intent; put forward, search would seem to have had its time."""
+    world.crm.lag = 50.0
+    lead(world, value=3)
+    world.crm.faults.lost = ["", "after"]
+    assert world.run().unsettled == 1
+    clock_is_set(world, seconds)
+    assert world.run(10).unsettled == 1
+    until_rest(world)
+    only(world)
+    assert [write.note for write in world.store.history() if write.deal == NEW and write.side is Side.CRM] == [FOUND]
+
+
+def test_a_deal_of_before_is_not_adopted_though_our_own_clock_was_set_since(world: World) -> None:
+    world.crm.contacts["c1"] = Person("Jo", "jo@x.example")
+    world.crm.person_makes("dealP1", "c1", name="Roof", stage=["p1", "s1"], status="open")
+    world.crm.hidden.add("dealP1")  # else it would be a match
+    world.clock.advance(5)
+    lead(world)
+    world.crm.faults.lost = ["before"]
+    assert world.run().unsettled == 1
+    world.crm.hidden.clear()
+    clock_is_set(world, 100.0)
+    assert world.run(10).unsettled == 1
+    assert world.table.rows["lead"].key is None
+
+
+def test_an_intent_of_an_older_version_is_settled_by_our_own_clock(world: World) -> None:
+    world.crm.lag = 50.0
+    lead(world, value=3)
+    world.crm.faults.lost = ["", "after"]
+    assert world.run().unsettled == 1
+    [write] = world.store.open_writes()
+    kept = json.loads(write.before)
+    del kept["asked"]
+    with world.store.tx():
+        world.store.put_before(write.id, json.dumps(kept))
+    until_rest(world)
+    only(world)
+
+
+def clock_is_set(world: World, seconds: float) -> None:
+    """Our own clock is set by so much; the servers' clocks go on."""
+    world.clock.now += seconds
+    for versions in world.crm.deals.values():  # the index is as late as it was
+        versions[:] = [replace(version, at=version.at + seconds) for version in versions]
+    world.crm.clock_offset += seconds
+    world.table.clock_offset += seconds
+
+
 def test_a_lost_deal_that_search_shows_late_gets_no_second_row(world: World) -> None:
     """Search lags less than one read lag, and shows the deal to the sweep before it shows it by contact."""
     world.crm.lag = 50.0
@@ -495,6 +547,37 @@ def test_what_is_adopted_keeps_edits_of_both_sides(world: World) -> None:
     assert held is not None
     assert (held["value"], held["status"]) == (4, "won")
     assert world.table.rows["lead"].cells["status"] == "won"
+
+
+@pytest.mark.parametrize(
+    ("edit", "row"),
+    [({"value": 12}, {"value": 12, "name": "Roof"}), ({"name": "ROOF"}, {"value": 12.5, "name": "ROOF"})],
+)
+def test_what_was_edited_in_a_deal_before_it_is_found_is_no_form_of_the_servers(
+    world: World, edit: dict[str, Raw], row: dict[str, Raw]
+) -> None:
+    """Fewer decimals or other case would be taken for it, as they are in a deal that nobody has touched."""
+    world.crm.lag = 30.0
+    lead(world, value=12.5)
+    world.crm.faults.lost = ["", "after"]
+    assert world.run().unsettled == 1
+    world.clock.advance(5.0)
+    world.crm.put(NEW, **edit)
+    until_rest(world)
+    only(world)
+    cells = world.table.rows["lead"].cells
+    assert {name: cells[name] for name in row} == row
+
+
+def test_the_form_into_which_a_server_put_a_new_deal_is_no_edit(world: World) -> None:
+    world.crm.faults.tidy = lambda name, raw: str(raw).upper() if name == "name" else raw
+    lead(world)
+    world.crm.faults.lost = ["", "after"]
+    world.run()
+    until_rest(world)
+    only_made = world.crm.now(NEW)
+    assert only_made is not None
+    assert (only_made["name"], world.table.rows["lead"].cells["name"]) == ("ROOF", "Roof")
 
 
 def test_a_deal_of_before_or_of_another_row_is_not_adopted(world: World) -> None:
@@ -710,6 +793,17 @@ def test_a_lost_deal_that_stands_in_its_own_way_is_adopted(world: World, value: 
     only(world)
     assert world.crm.now(NEW)["value"] == value  # type: ignore[index]
     assert world.table.rows["lead"].cells["stage"] == "New", "what was blank is filled"
+
+
+def test_a_lost_deal_that_stands_in_its_own_way_is_known_though_our_own_clock_was_set(world: World) -> None:
+    world.crm.allow_duplicates = False
+    world.crm.lag = 500.0
+    lead(world, value=3)
+    world.crm.faults.lost = ["", "after"]
+    world.run()
+    clock_is_set(world, -10.0)
+    assert world.run(61).code == 0
+    assert world.table.rows["lead"].key == NEW
 
 
 def test_refusals_of_persons_are_each_rows_own(world: World) -> None:

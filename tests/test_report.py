@@ -11,8 +11,9 @@ import pytest
 
 from syncd.carry import Tally
 from syncd.guards import GuardKind, Member, made_set
+from syncd.judge import Ground
 from syncd.model import Side
-from syncd.plan import Finding, NewRow, Plan, Trouble
+from syncd.plan import ITS_MAKING, Finding, NewRow, Plan, Trouble
 from syncd.reconcile import Look, PassResult, about_rows, look, open_pair
 from syncd.report import (
     history_lines,
@@ -23,6 +24,7 @@ from syncd.report import (
     shortened,
     status_json,
     status_lines,
+    waiting_words,
 )
 from syncd.sides import SideDown, Stage
 from syncd.store import PassRecord
@@ -214,6 +216,20 @@ def test_the_plan_says_how_many_things_wait(filled: World) -> None:
         "  Plan: 0 rows to make, 0 rows and 1 deal to change; 2 things wait for a person, 1 more waits."
     )
     assert plan_summary(Plan()) == "Nothing to write: both sides agree."
+
+
+def test_a_row_and_the_deal_that_may_be_its_own_are_told_once() -> None:
+    """Both wait for one answer. Others with the same name and sentence are others."""
+    making = [Finding(Trouble.UNSETTLED, deal, row, "Roof", ITS_MAKING, False) for deal, row in (("d", ""), ("", "r"))]
+    typing = [Finding(Trouble.TYPING, deal, "r", "Roof", "It was edited.", False) for deal in (A, B)]
+    person = Finding(Trouble.LACKING, "", "r", "Roof", "It lacks something.", True)
+    findings = [*making, *typing, person]
+    told = [f"“Roof”: {ITS_MAKING}", "“Roof”: It was edited.", "“Roof”: It was edited."]
+    assert PassResult("p", findings=findings).as_report()["waits"] == told
+    plan = Plan(findings=findings)
+    assert waiting_words(plan) == "1 thing waits for a person, 3 more wait"
+    lines = plan_lines("p", Ground((), (), {}), plan)
+    assert [line.strip("· ") for line in lines if line.startswith("  ·")] == [person.told(), *told]
 
 
 def test_the_plan_names_the_row_of_a_sync_cell(filled: World) -> None:

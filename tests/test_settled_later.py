@@ -317,6 +317,61 @@ def test_a_deal_that_comes_back_does_not_hide_that_another_row_waits_for_its_new
     assert world.row(A).cells["stage"] == "Begun"
 
 
+@pytest.mark.parametrize("trouble", ["thrown away", "refused", "killed"])
+def test_a_deal_that_comes_back_gets_its_new_name_though_the_first_try_fails(tmp_path: Path, trouble: str) -> None:
+    """Every other row had its new name long before; nothing else would ask to look at this one again."""
+    world = World(tmp_path).filled(A, B).choose(limits=NO_LIMITS)
+    world.crm.put(B, stage=["p3", "a1"])
+    world.run()
+    names_are(world, VOCABULARY.pipelines[0], users=(replace(VOCABULARY.users[0], name="Anna"), *VOCABULARY.users[1:]))
+    for _ in range(3):
+        world.run()
+    assert [world.row(deal).cells["owner"] for deal in (A, B)] == ["Anna", "Ann"]
+    world.crm.put(B, stage=["p1", "s1"])
+    if trouble == "thrown away":
+        world.table.faults.ignores.add("owner")
+    elif trouble == "refused":
+        world.table.faults.refuse = lambda _verb, _id, changes: Refused("Locked.") if "owner" in changes else None
+    if trouble == "killed":
+        killed(world, "table", "write", "before")
+    else:
+        world.run()
+        assert world.row(B).cells["owner"] == "Ann"
+    world.table.faults.ignores.clear()
+    world.table.faults.refuse = lambda _verb, _id, _changes: None
+    world.run(3600)
+    assert world.row(B).cells["owner"] == "Anna"
+    rests(world)
+    world.agree(A, B)
+
+
+def test_a_frozen_field_gets_its_new_name_once_it_is_resumed(tmp_path: Path) -> None:
+    """Every other row had it long before."""
+    world = World(tmp_path).filled(A, B).choose(limits=NO_LIMITS)
+    world.store.put_frozen({(A, "owner"): "It is set back."}, world.clock())
+    names_are(world, VOCABULARY.pipelines[0], users=(replace(VOCABULARY.users[0], name="Anna"), *VOCABULARY.users[1:]))
+    for _ in range(3):
+        world.run()
+    assert [world.row(deal).cells["owner"] for deal in (A, B)] == ["Ann", "Anna"]
+    assert world.store.resume(A, world.clock()) == 1
+    rests(world)
+    assert world.row(A).cells["owner"] == "Anna"
+
+
+def killed(world: World, who: str, verb: str, phase: str) -> None:
+    """A pass that dies at such a call."""
+
+    def hook(a_who: str, a_verb: str, a_phase: str, _what: object) -> None:
+        if (a_who, a_verb, a_phase) == (who, verb, phase):
+            raise Crash
+
+    world.hooks.append(hook)
+    with pytest.raises(Crash):
+        world.run()
+    world.hooks.remove(hook)
+    world.restart()
+
+
 def test_a_pipeline_that_was_cleared_before_its_row_was_found_is_filled_again(world: World) -> None:
     """SPEC §5: a blank stage is, and Pipeline is a part of it. The Stage cell alone means what was written."""
     world.deal(B)

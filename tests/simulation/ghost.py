@@ -105,7 +105,8 @@ class Ghost:
     restored_at: float = -math.inf  # of what was written between the two nothing is known any more
     approved: set[tuple[Side, str, str, Value, Value]] = field(default_factory=set)  # (side, field, deal, old, new)
     total: int = 0  # links, as the guards counted them last
-    vocabulary_read: Vocabulary = field(default_factory=Vocabulary)  # as the engine knows it
+    vocabulary_read: Vocabulary = field(default_factory=Vocabulary)  # as the engine knows it,
+    vocabulary_read_at: float = -math.inf  # and since when
     _codecs: dict[str, Codec] = field(default_factory=dict)
     _codecs_for: tuple[object, ...] = ()
     _options: object = None

@@ -213,6 +213,7 @@ class Simulation:
             ghost.options_met()
         elif verb == "schema":
             ghost.vocabulary_read = self.world.crm.vocabulary
+            ghost.vocabulary_read_at = self.world.clock.now
         elif verb in faults.WRITES:
             self.effects(side)
 
