@@ -15,7 +15,8 @@ from syncd.crm.side import HighLevelSide
 from syncd.incremental import Memory
 from syncd.meters import Ledger, recall, standing
 from syncd.model import Side
-from syncd.reconcile import Pair, PassResult, run_pass
+from syncd.opened import Pair
+from syncd.reconcile import PassResult, run_pass
 from syncd.settings import AirtableSettings, GoogleSettings, PairSettings, Settings, WorkbookSettings
 from syncd.sides import CrmSide, Misconfigured
 from syncd.store import Store, StoreFailed

@@ -14,7 +14,7 @@ from typing import Any
 from syncd.fields import DEFAULT_COLUMNS, KEY_COLUMN, MESSAGE_COLUMN, Field
 from syncd.incremental import Memory
 from syncd.model import Raw, Side
-from syncd.reconcile import Pair
+from syncd.opened import Pair
 from syncd.sides import SideDown
 from syncd.tables.grid import GridBusy, GridLost, GridMoved, Sheet
 from syncd.tables.grid_side import GridSide

@@ -18,8 +18,9 @@ from syncd.at_rest import Sieve
 from syncd.fields import DEFAULT_COLUMNS, Field
 from syncd.incremental import Memory
 from syncd.model import ABSENT, Direction, Missing, Raw, Record, Side, Stamp
+from syncd.opened import Pair
 from syncd.policy import Limits, Policy
-from syncd.reconcile import Pair, PassResult, run_pass
+from syncd.reconcile import PassResult, run_pass
 from syncd.sides import (
     Column,
     Lost,

@@ -9,7 +9,7 @@ import pytest
 
 from syncd.cli.look import explain
 from syncd.model import Raw, Side
-from syncd.reconcile import open_pair
+from syncd.opened import open_pair
 from syncd.sides import Question
 from syncd.tables.grid_side import instant_of
 from tests.grids import HEADER, GridWorld

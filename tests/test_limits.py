@@ -26,7 +26,8 @@ from syncd.crm.side import HighLevelSide
 from syncd.http import Bucket, Http, Retry
 from syncd.meters import recall
 from syncd.model import Side
-from syncd.reconcile import Pair, PassResult, run_pass
+from syncd.opened import Pair
+from syncd.reconcile import PassResult, run_pass
 from syncd.sandbox.wire import Fault, Faulty, Logged, Request, Service
 from syncd.sandbox.world import TABLE, Sandbox
 from syncd.settings import load_settings

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from syncd import reconcile
+from syncd import look as looking
 from syncd.carry import FIRST_PAUSE_SECONDS, SOURCE_AGE_SECONDS
 from syncd.carry_deals import FOUND, NOT_ASKED, NOT_FOUND
+from syncd.look import look
 from syncd.model import Direction, Raw, Side
+from syncd.opened import open_pair
 from syncd.plan import Trouble, make_plan
-from syncd.reconcile import PassResult, look, open_pair
+from syncd.reconcile import PassResult
 from syncd.sides import Column, Person, Refused
 from tests.memory import COLUMNS, FIELD_NAMES, VOCABULARY, Crash, World, field_of
 
@@ -927,7 +929,7 @@ def test_matches_wait_while_all_else_goes_on(world: World) -> None:
 def decided(monkeypatch: pytest.MonkeyPatch, *, matched: set[tuple[str, str]], unmatched: set[tuple[str, str]]) -> None:
     """A person approved, and refused, these pairs."""
     sets = {"matched": frozenset(matched), "unmatched": frozenset(unmatched)}
-    monkeypatch.setattr(reconcile, "make_plan", lambda view: make_plan(replace(view, **sets)))
+    monkeypatch.setattr(looking, "make_plan", lambda view: make_plan(replace(view, **sets)))
 
 
 def test_an_approved_match_is_linked_and_the_first_run_rule_decides(

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from syncd.look import look
 from syncd.model import Direction, LinkState, Raw, Side
+from syncd.opened import open_pair
 from syncd.plan import Trouble
-from syncd.reconcile import PassResult, look, open_pair
+from syncd.reconcile import PassResult
 from syncd.sides import Column, Misconfigured, Stage, TableSchema, User
 from tests.memory import ARCHIVE, COLUMNS, NO_LIMITS, SALES, SERVICE, VOCABULARY, World, field_of
 

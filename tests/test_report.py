@@ -12,9 +12,11 @@ import pytest
 from syncd.carry import Tally
 from syncd.guards import GuardKind, Member, made_set
 from syncd.judge import Ground
+from syncd.look import Look, about_rows, look
 from syncd.model import Side
+from syncd.opened import open_pair
 from syncd.plan import ITS_MAKING, Finding, NewRow, Plan, Trouble
-from syncd.reconcile import Look, PassResult, about_rows, look, open_pair
+from syncd.reconcile import PassResult
 from syncd.report import (
     history_lines,
     pass_line,

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from syncd.look import look
 from syncd.marks import FILE_NAME as GENERATION
 from syncd.model import Direction, LinkState, Side
+from syncd.opened import open_pair
 from syncd.plan import Trouble
 from syncd.policy import BlankCell, DealDeleted, Limits, OneWay, Policy, RowDeleted
-from syncd.reconcile import PassResult, look, open_pair
+from syncd.reconcile import PassResult
 from syncd.sides import Column, Refused
 from syncd.store import FILE_NAME, Store
 from tests.memory import COLUMNS, FIELD_NAMES, NO_LIMITS, SALES, CountedStore, Crash, World, field_of

@@ -27,7 +27,7 @@ from syncd.cli.common import (
 if TYPE_CHECKING:
     from syncd.judge import Ground, Verdict
     from syncd.model import Link, Record
-    from syncd.reconcile import Pair
+    from syncd.opened import Pair
     from syncd.settings import PairSettings, Settings
 
 
@@ -57,8 +57,9 @@ def plan(context: click.Context, as_json: bool) -> None:
 def _plan_of(context: click.Context, settings: Settings, chosen_pair: PairSettings, *, as_json: bool) -> int:
     """Prints the plan of one pair; returns its exit code."""
     from syncd.cli.progress import Progress
+    from syncd.look import about_rows, look
+    from syncd.opened import column_problems, open_pair
     from syncd.pairs import Connection
-    from syncd.reconcile import about_rows, column_problems, look, open_pair
     from syncd.report import SHOWN_NEW_ROWS, plan_json, plan_lines
 
     new_rows = SHOWN_NEW_ROWS if sys.stdout.isatty() and not options(context).verbose else None
@@ -88,8 +89,8 @@ def why(context: click.Context, deal: str, as_json: bool) -> None:
     """Per field of DEAL (an id, a row's id, or part of a name): both sides, the shadow, the clocks, the rule that
     decides.
     """
+    from syncd.opened import open_pair
     from syncd.pairs import Connection
-    from syncd.reconcile import open_pair
     from syncd.values import clipped
 
     not_blank(deal)
@@ -146,8 +147,8 @@ class Explained:
 def explain(pair: Pair, ground: Ground, link: Link) -> Explained:
     """Judges every field of one link on fresh reads of both records."""
     from syncd.judge import Past, judge
+    from syncd.look import observe_one
     from syncd.model import Side
-    from syncd.reconcile import observe_one
 
     deal, row = observe_one(pair, link.deal, link.row)
     offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}

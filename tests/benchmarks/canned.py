@@ -22,7 +22,7 @@ import requests
 from syncd.crm.highlevel import HighLevelClient, connect
 from syncd.crm.side import HighLevelSide
 from syncd.http import Bucket, Retry
-from syncd.reconcile import Pair
+from syncd.opened import Pair
 from syncd.sides import TableSchema
 from syncd.store import Store
 from syncd.tables.airtable import AirtableSide, open_airtable

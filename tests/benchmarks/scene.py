@@ -14,7 +14,8 @@ import pyairtable
 from syncd.crm.highlevel import HighLevelClient, connect
 from syncd.crm.side import HighLevelSide
 from syncd.http import Bucket, Http
-from syncd.reconcile import Pair, PassResult, run_pass
+from syncd.opened import Pair
+from syncd.reconcile import PassResult, run_pass
 from syncd.settings import PairSettings, load_settings
 from syncd.store import Store
 from syncd.tables.airtable import AirtableSide, open_airtable

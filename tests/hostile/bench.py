@@ -15,7 +15,8 @@ from syncd.crm.highlevel import HighLevelClient, connect
 from syncd.crm.side import HighLevelSide
 from syncd.fields import DEFAULT_COLUMNS, PIPELINE, Field
 from syncd.http import Bucket
-from syncd.reconcile import Pair, PassResult, run_pass
+from syncd.opened import Pair
+from syncd.reconcile import PassResult, run_pass
 from syncd.sandbox.airtable import Airtable
 from syncd.sandbox.data import make_location
 from syncd.sandbox.highlevel import HighLevel

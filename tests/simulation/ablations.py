@@ -19,6 +19,8 @@ import syncd.carry_deletions as carry_deletions
 import syncd.generation as generation
 import syncd.guards as guards
 import syncd.judge as judge
+import syncd.look as looking
+import syncd.opened as opening
 import syncd.plan as plan
 import syncd.reconcile as reconcile
 from syncd.decide import Kind, Order, decide, order
@@ -150,7 +152,7 @@ def options_by_label_only() -> list[Patch]:
 
         return names
 
-    return wrapped(reconcile, "names_first_met", around)
+    return wrapped(opening, "names_first_met", around)
 
 
 # --- §3.1, 3.2 -------------------------------------------------------------------------------------------------------
@@ -395,7 +397,7 @@ def without_seen(real: Any) -> Any:
 
 def stale_sights_count() -> list[Patch]:
     """What search shows is taken for the present, also where it is older than our own write."""
-    return wrapped(reconcile, "make_plan", without_seen)
+    return wrapped(looking, "make_plan", without_seen)
 
 
 def stale_and_no_second_look() -> list[Patch]:
@@ -413,7 +415,7 @@ def stamps_go_back() -> list[Patch]:
     def ever_new(view: Any) -> Any:
         return plan.make_plan(replace(view, links={d: replace(link, seen=None) for d, link in view.links.items()}))
 
-    return [*wrapped(plan._Planner, "seen", around), (reconcile, "make_plan", ever_new)]
+    return [*wrapped(plan._Planner, "seen", around), (looking, "make_plan", ever_new)]
 
 
 # --- §§1, 3.6: absence -----------------------------------------------------------------------------------------------
@@ -537,7 +539,7 @@ def wrong_keys_are_followed() -> list[Patch]:
 
 
 def new_names_not_written() -> list[Patch]:
-    return [(reconcile, "label_text", lambda *_given: {})]
+    return [(module, "label_text", lambda *_given: {}) for module in (opening, looking, reconcile)]
 
 
 def one_way_goes_back() -> list[Patch]:
@@ -547,7 +549,7 @@ def one_way_goes_back() -> list[Patch]:
 
         return active
 
-    return wrapped(reconcile, "active_fields", around)
+    return wrapped(opening, "active_fields", around)
 
 
 def told_every_time() -> list[Patch]:
@@ -559,7 +561,7 @@ def told_every_time() -> list[Patch]:
 
         return make_plan
 
-    return wrapped(reconcile, "make_plan", around)
+    return wrapped(looking, "make_plan", around)
 
 
 def unknown_choices_cleared() -> list[Patch]:
@@ -612,14 +614,18 @@ def blanks_of_new_records_are_edits() -> list[Patch]:
 
 
 def nothing_is_held() -> list[Patch]:
-    return [(reconcile, "held_sets", lambda *_given: [])]
+    return [(looking, "held_sets", lambda *_given: [])]
 
 
 def an_approval_covers_its_column() -> list[Patch]:
     def unapproved(found: HeldSet, approved: Any) -> HeldSet:
         return replace(found, members=()) if any(one.key == found.key for one in approved) else found
 
-    return [(guards, "unapproved", unapproved), (reconcile, "unapproved", unapproved)]
+    return [
+        (guards, "unapproved", unapproved),
+        (looking, "unapproved", unapproved),
+        (opening, "unapproved", unapproved),
+    ]
 
 
 def approvals_last() -> list[Patch]:
@@ -635,7 +641,7 @@ def old_databases_are_believed() -> list[Patch]:
 
 
 def nothing_is_frozen() -> list[Patch]:
-    return [(reconcile, "oscillations", lambda *_given: {})]
+    return [(looking, "oscillations", lambda *_given: {})]
 
 
 def half_typed_is_carried() -> list[Patch]:
@@ -672,7 +678,7 @@ def lost_deals_are_made_again() -> list[Patch]:
 
 
 def rows_under_way_are_planned() -> list[Patch]:
-    return [(reconcile, "under_way", lambda _writes: {})]
+    return [(looking, "under_way", lambda _writes: {})]
 
 
 ABLATIONS: Final = (

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from unittest.mock import patch
 
 import syncd.carry
+import syncd.look
 import syncd.plan
 import syncd.reconcile
 from syncd.decide import Kind
+from syncd.look import with_resting
 from syncd.plan import Plan, Trouble, View
-from syncd.reconcile import with_resting
 from tests.simulation.ghost import Broken
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ def listening(simulation: Simulation) -> Iterator[None]:
     """Counts what the engine decides while a seed runs."""
     with ExitStack() as stack:
         for module, name, around in (
-            (syncd.reconcile, "make_plan", planned),
+            (syncd.look, "make_plan", planned),
             (syncd.reconcile, "settle", settled),
-            (syncd.reconcile, "held_sets", counted),
+            (syncd.look, "held_sets", counted),
             (syncd.plan, "judge", judged),
             (syncd.carry, "recheck", rechecked),
             (syncd.carry, "with_agreed", adopted),

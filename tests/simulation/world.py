@@ -8,8 +8,8 @@ from typing import Any
 from syncd.fields import Field
 from syncd.incremental import Memory
 from syncd.model import Raw, Side
+from syncd.opened import Pair
 from syncd.policy import DealDeleted, Policy, RowDeleted
-from syncd.reconcile import Pair
 from tests.memory import FIELD_NAMES, Clock, Row, Step, World, field_of
 from tests.simulation.ghost import PERSON, Ghost
 from tests.simulation.knobs import SKEW_SECONDS, Knobs
