@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -121,10 +121,11 @@ class Sandbox:
             raise LookupError(f"{len(found)} rows carry {deal_id}")
         return found[0]
 
-    def differences(self) -> list[Difference]:
-        """What the two sides hold differently; a deal without exactly one row counts as one difference."""
+    def differences(self, table: Iterable[dict[str, Any]] | None = None) -> list[Difference]:
+        """What the two sides hold differently; a deal without exactly one row counts as one difference. `table` are the
+        rows of another table than Airtable's."""
         rows: dict[str, list[dict[str, Any]]] = {}
-        for row in self.airtable.rows(TABLE).values():
+        for row in self.airtable.rows(TABLE).values() if table is None else table:
             rows.setdefault(str(row.get("GHL ID", "")), []).append(row)
         stages = {
             stage["id"]: (pipeline["name"], stage["name"])
