@@ -24,7 +24,7 @@ SYNC = "Sync"
 class Room(Desk):
     """A filled table of one kind beside HighLevel. `table` is what people have; `kind` which one it is."""
 
-    def __init__(self, folder: Path, kind: str, *, deals: int = 8, config: str = "") -> None:
+    def __init__(self, folder: Path, kind: str, *, deals: int = 8, config: str = "", pair: str = "") -> None:
         super().__init__(folder, deals=deals, with_google=kind == "google")
         self.kind = kind
         self.table = table_of(kind, self.sandbox, folder)
@@ -34,17 +34,17 @@ class Room(Desk):
             "SYNCD_STATE_DIR": str(folder / "state"),
             **self.table.environment(),
         }
-        self.configure(config)
+        self.configure(config, pair)
         for deal in self.deals():
             self.place([deal["id"]], "Sales", "New Lead")
             self.highlevel.person_edit(deal["id"], status="open", monetaryValue=100, assignedTo=None)
 
-    def configure(self, more: str = "") -> None:
-        """Writes config/syncd.toml; `more` is TOML of the pair's further sections."""
+    def configure(self, more: str = "", pair: str = "") -> None:
+        """Writes config/syncd.toml; `pair` is TOML of the pair itself, `more` of its further sections."""
         path = self.folder / "config" / "syncd.toml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(
-            '[[pair]]\nname = "default"\n[pair.ghl]\n'
+            f'[[pair]]\nname = "default"\n{pair}\n[pair.ghl]\n'
             f'location_id = "{self.highlevel.location_id}"\ntoken = "env:GHL_TOKEN"\n'
             f'base_url = "{self.sandbox.crm_url}"\n'
             f"[pair.table]\n{self.table.settings()}\n{more}\n",
