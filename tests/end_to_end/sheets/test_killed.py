@@ -17,6 +17,7 @@ from tests.end_to_end.sheets.room import Room
 from tests.end_to_end.sheets.tables import KEY, KINDS
 
 KILLS = 8 if os.environ.get("CI") else 3
+SEEDS = 3 if os.environ.get("CI") else 1
 DELAY_SECONDS = 0.05
 WIDE = "[pair.guard]\nmax_changes = 100000\nmax_share = 1.0"
 
@@ -52,7 +53,7 @@ def test_killed_right_after_rows_were_made(tmp_path: Path, kind: str) -> None:
     """The rows are there, and nothing in the state says so: they are found, none is made twice."""
     with Room(tmp_path, kind, deals=25) as room:
         killed = 0
-        for _ in range(KILLS):
+        for _ in range(2):
             before = room.table.state()
             killed += killed_when(room, lambda before=before: room.table.state() != before)  # type: ignore[misc]
             assert max(Counter(room.keys()).values(), default=1) == 1
@@ -63,7 +64,7 @@ def test_killed_right_after_rows_were_made(tmp_path: Path, kind: str) -> None:
         room.agrees()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_killed_at_random_moments_while_edits_travel_both_ways(
     tmp_path: Path, kind: str, seed: int, record_property: Callable[[str, object], None]
 ) -> None:

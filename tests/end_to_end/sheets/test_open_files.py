@@ -66,7 +66,7 @@ def place(person: Person, deal: str) -> int:
 def test_nothing_is_lost_between_libreoffice_and_the_daemon(tmp_path: Path, person: Person) -> None:
     """Twice a person opens the workbook, edits three cells, sorts, saves and closes it, while deals are edited in
     HighLevel before, during and after; the daemon runs all the time."""
-    with Room(tmp_path, "workbook") as room:
+    with Room(tmp_path, "workbook", pair='quiet = "500ms"') as room:
         assert isinstance(room.table, FileTable)
         path, deals = room.table.path, room.fill()
         wanted: dict[tuple[str, str], Any] = {}
