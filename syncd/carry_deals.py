@@ -113,15 +113,15 @@ def _make(work: Work, deal: NewDeal, row: Record) -> list[Update] | None:
         if isinstance(contact, Refused):
             _refuse(work, write_id, deal, contact, own=True)
             return []
-        asked = _server_now(work)
-        _note(work, write_id, contact, asked, asked)
+        asked = work.clock() - work.crm.clock_offset
+        _note(work, write_id, contact, asked)
         result = work.crm.create_deal(contact, {at: planned[2] for at, planned in deal.values.items()})
     except (SideDown, Misconfigured) as error:
         with work.store.tx():
             work.store.end(write_id, work.clock(), "not_done", note=str(error))  # what raises was not sent (sides.py)
         raise
     if isinstance(result, Lost):
-        _note(work, write_id, contact, asked, _server_now(work))  # from now on search has its time
+        _note(work, write_id, contact, asked)  # from now on search has its time
         return None
     if isinstance(result, Later):
         postpone(work, Side.CRM, write_id, result)
@@ -143,16 +143,12 @@ def _intend(work: Work, deal: NewDeal) -> int:
         return work.store.intend(work.pass_id, work.clock(), Side.CRM, "create", "", deal.row, deal.title, lines)
 
 
-def _server_now(work: Work) -> float:
-    """HighLevel's clock now, in seconds. Our own may be set while an answer is missing; that must hide no deal."""
-    return work.clock() - work.crm.clock_offset
-
-
-def _note(work: Work, write_id: int, contact: str, asked: float, at: float) -> None:
-    """Keeps whose deal it is, before when none of his can be ours (`asked`), and since when search has had its time to
-    show it (`at`); both by HighLevel's clock."""
+def _note(work: Work, write_id: int, contact: str, asked: float) -> None:
+    """Keeps whose deal it is, before when none of his can be ours (by HighLevel's clock), and since when search has had
+    its time to show it (by our own, with the offset that it had then)."""
+    kept = {"contact": contact, "asked": asked, "at": work.clock(), "offset": work.crm.clock_offset}
     with work.store.tx():
-        work.store.put_before(write_id, json.dumps({"contact": contact, "asked": asked, "at": at}))
+        work.store.put_before(write_id, json.dumps(kept))
 
 
 def _refuse(work: Work, write_id: int, deal: NewDeal, refused: Refused, *, own: bool = False) -> None:
@@ -281,12 +277,20 @@ def _settled(work: Work, write: Write, read_lag_seconds: float) -> bool:
         first = min(found, key=lambda made: (made.created or 0.0, made.record.id))
         _adopt(work, write.id, write, work.crm.made_deal(first.record.id) or first)
         return True
-    if _server_now(work) - float(before["at"]) < read_lag_seconds:
+    if _waited(work, before) < read_lag_seconds:
         return False
     with work.store.tx():
         work.store.end(write.id, now, "not_done", note=NOT_FOUND)
         work.store.put_before(write.id, write.before)  # a refusal may name the deal yet (`_ours_already`)
     return True
+
+
+def _waited(work: Work, before: Mapping[str, Any]) -> float:
+    """Seconds that search has had. Where our own clock was set meanwhile, HighLevel's has told by how much."""
+    now = work.crm.clock_offset
+    was_set = now - float(before.get("offset", now))  # older versions kept none
+    waited = work.clock() - float(before["at"])
+    return waited - was_set if abs(was_set) > work.ground.tie_seconds else waited
 
 
 def _ours(work: Work, write: Write, contact: str, made: MadeDeal) -> bool:
