@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syncd.crm import highlevel
@@ -527,6 +527,7 @@ KEYS = st.sampled_from(sorted(DEAL))
 PERSON = st.dictionaries(st.sampled_from(["id", "name", "email", "phone", "companyName"]), ODD, max_size=3)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(KEYS, ODD, max_size=4), st.sets(KEYS), st.none() | PERSON)
 def test_the_short_way_reads_a_deal_as_the_careful_one_does(
     odd: dict[str, Any], without: set[str], contact: dict[str, Any] | None
