@@ -538,8 +538,10 @@ class GridSide:
         taken = {row.key for row in self._rows.values()}
         fresh = [record for record in records if record.partner not in taken]
         rows = [self._new_row(record) for record in fresh]
+        known = len(self._sheet.rows) if self._sheet is not None else 0
         failed = self._send(lambda sheet: self.grid.write(sheet, {}, rows)) if rows else None
-        failed = Later(failed.sentence) if isinstance(failed, _Blamed) else failed
+        if isinstance(failed, _Blamed):
+            return self._created_without(records, fresh, failed, failed.cell[0] - known)
         made: dict[str, WriteResult] = {}
         if failed is None and rows:
             made = self._made()
@@ -547,6 +549,16 @@ class GridSide:
         late = Later("A row with this id is there already; the next pass looks at it.")
         unseen = failed or Lost(f"{_capital(self.label)} took the row, but does not show it.")
         return [late if record.partner in taken else made.get(record.partner, unseen) for record in records]
+
+    def _created_without(
+        self, records: Sequence[NewRecord], fresh: Sequence[NewRecord], blamed: _Blamed, at: int
+    ) -> list[WriteResult]:
+        """The new row whose cell cannot be written is refused, the others are made without it (SPEC §3.7)."""
+        if not 0 <= at < len(fresh):
+            return [Later(blamed.sentence)] * len(records)
+        bad = fresh[at]
+        others = iter(self.create([record for record in records if record is not bad]))
+        return [Refused(blamed.sentence) if record is bad else next(others) for record in records]
 
     def _new_row(self, record: NewRecord) -> dict[int, Raw]:
         at = self._columns.at
