@@ -146,13 +146,13 @@ def plan_lines(
     made = [f"  + row for “{printable(row.title)}” ({printable(row.deal)})   ({row.why})" for row in plan.new_rows]
     lines += shortened(made, new_rows, "syncd plan --verbose")
     deals = [
-        f"  + deal for “{printable(deal.title)}” (row {deal.row})   ({deal.why})"
+        f"  + deal for “{printable(deal.title)}” ({row_called(deal.row)})   ({deal.why})"
         f"{_held(waiting.get((GuardKind.DEALS, Side.CRM, '', deal.row)))}"
         for deal in plan.new_deals
     ]
     lines += shortened(deals, new_rows, "syncd plan --verbose")
     matches = [
-        f"  ? row “{printable(match.title)}” ({match.row}) may be deal {printable(match.deal)}: {', '.join(match.by)}"
+        f"  ? row “{printable(match.title)}” ({row_called(match.row)}) may be deal {printable(match.deal)}: {', '.join(match.by)}"
         for match in plan.matches
     ]
     lines += shortened(matches, new_rows, "syncd plan --verbose")
@@ -358,7 +358,7 @@ def history_lines(
         made = "deal made" if write.side is Side.CRM else "row made"
         verb = {"create": made, "message": "Sync cell", "delete": "deleted"}.get(write.action, "changed")
         name = printable(write.title or write.deal or write.row)
-        what = f"{verb}: “{name}” ({printable(write.deal or write.row)})"
+        what = f"{verb}: “{name}” ({printable(write.deal or row_called(write.row))})"
         lines.append(f"{local(write.at)}  {labels[write.side]:<10} {what}{state}")
         for change in write.changes if write.action != "create" else ():
             column = columns.get(change.field, change.field.capitalize())
@@ -552,6 +552,11 @@ def budgets_lines(found: Standing, table: str) -> list[str]:
     if found.slowed_by is not None:
         lines.append(f"  {pace_sentence(found, table)}")
     return lines
+
+
+def row_called(row: str) -> str:
+    """A row as people find it. What a sheet's row without an id is called in the meantime says nothing to anybody."""
+    return "a row without an id" if row.startswith("~") else f"row {row}"
 
 
 def rounded(number: int) -> int:
