@@ -152,7 +152,8 @@ def plan_lines(
     ]
     lines += shortened(deals, new_rows, "syncd plan --verbose")
     matches = [
-        f"  ? row “{printable(match.title)}” ({row_called(match.row)}) may be deal {printable(match.deal)}: {', '.join(match.by)}"
+        f"  ? row “{printable(match.title)}” ({row_called(match.row)}) may be deal {printable(match.deal)}: "
+        f"{', '.join(match.by)}"
         for match in plan.matches
     ]
     lines += shortened(matches, new_rows, "syncd plan --verbose")

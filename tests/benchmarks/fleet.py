@@ -17,7 +17,10 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
+from unittest import mock
 
+from syncd import incremental
+from syncd.opened import COARSEST_CLOCK_SECONDS
 from syncd.pairs import Connection
 from syncd.reconcile import run_pass
 from syncd.settings import load_settings
@@ -100,19 +103,28 @@ def idle_core(folder: Path) -> float:
     over real connections."""
     with serving(DEALS) as environment:
         settings = load_settings(None, {**environment, "SYNCD_STATE_DIR": str(folder / "idle")})
+        calls: list[int] = []
         with Connection(settings, settings.pair[0], threading.Event()) as connection:
 
             def once() -> None:
                 result = connection.run_pass(lambda *_: None, patient=True)
                 if result.error:
                     raise RuntimeError(result.error)
+                calls.append(sum(result.calls.values()))
 
-            for _ in range(3):
-                once()
-            began = time.process_time()
-            for _ in range(IDLE_PASSES):
-                once()
-            return (time.process_time() - began) / IDLE_PASSES * IDLE_PAIRS / INTERVAL_SECONDS
+            once()
+            time.sleep(2 * COARSEST_CLOCK_SECONDS)
+            # Rows that were made a moment ago are listed again for a minute; a pair at rest has none.
+            with mock.patch.object(incremental, "TABLE_OVERLAP_SECONDS", 0.0):
+                for _ in range(3):
+                    once()
+                began = time.process_time()
+                for _ in range(IDLE_PASSES):
+                    once()
+            spent = time.process_time() - began
+            if set(calls[-IDLE_PASSES:]) != {2}:
+                raise RuntimeError(f"An idle pass took {max(calls[-IDLE_PASSES:])} calls instead of one a side.")
+            return spent / IDLE_PASSES * IDLE_PAIRS / INTERVAL_SECONDS
 
 
 def measured() -> Fleet:
