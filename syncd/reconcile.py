@@ -325,6 +325,8 @@ def _remember_pass(pair: Pair, memory: Memory, seen: Look, began: float, pass_id
         memory.completed(began, result.findings, None)
         memory.matches = result.matches
         return
+    # Only a full pass may bring a row back: until one could, the doubt about it is raised again.
+    memory.again |= {link.deal for link in changes.links.values() if f"row {link.row} is gone" in changes.doubts}
     memory.completed(began, result.findings, changes.touched)
     result.full = False
     result.findings = memory.waiting()

@@ -161,8 +161,9 @@ class Room(Desk):
         same("at rest", (printed["conflicts"], printed["held"], printed["failed"]), (0, 0, 0))
 
     def agrees(self) -> None:
-        """One row a deal, both sides equal, and at rest."""
+        """One row a deal, both sides equal, no message, and at rest."""
         same("differences", self.differences(), [])
+        same("messages", [cells[SYNC] for cells in self.table.rows() if SYNC in cells], [])
         same("keys", self.keys(), sorted(str(deal["id"]) for deal in self.deals()))
         self.rests()
 

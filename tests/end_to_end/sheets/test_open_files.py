@@ -53,6 +53,29 @@ def test_a_file_that_is_open_in_excel_is_read_and_written_when_it_is_closed(tmp_
         room.agrees()
 
 
+def test_a_deleted_row_comes_back_soon_after_the_file_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With passes such as the daemon makes: it does not take until everything is looked at, six hours later."""
+    monkeypatch.setenv("SYNCD_TESTS", "incremental")
+    with Room(tmp_path, "csv") as room:
+        assert isinstance(room.table, FileTable)
+        assert room.remembering is not None
+        gone = room.fill()[0]
+        room.reconcile()
+        room.table.delete_row(gone)
+        lock = excel_lock(room.table.path, "Ann Lee")
+        for _ in range(4):
+            room.reconcile()
+        assert len(room.table.rows()) == 7
+        lock.unlink()
+        memory = room.remembering.memories["default"]
+        assert memory.full_at is not None
+        memory.full_at -= 3600  # an hour goes by
+        room.reconcile()
+        room.agrees()
+
+
 def place(person: Person, deal: str) -> int:
     """The line of a deal's row in LibreOffice."""
     keys = [row[0] for row in person("read", "L1:L40")]
