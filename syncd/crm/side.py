@@ -98,7 +98,7 @@ def _contact_name(contact: Contact) -> str | None:
 
 
 _OF_DEAL: Final[dict[str, Callable[[Opportunity], Raw]]] = {
-    "name": lambda deal: _shared(deal.name),
+    "name": attrgetter("name"),
     "stage": lambda deal: [_shared(deal.pipeline_id), _shared(deal.stage_id)],
     "status": lambda deal: _shared(deal.status),
     "value": attrgetter("value"),
@@ -106,10 +106,10 @@ _OF_DEAL: Final[dict[str, Callable[[Opportunity], Raw]]] = {
     "source": lambda deal: _shared(deal.source),
 }
 _OF_A_CONTACT: Final[dict[str, Callable[[Contact], Raw]]] = {
-    "contact": lambda contact: _shared(_contact_name(contact)),
-    "email": lambda contact: _shared(contact.email),
-    "phone": lambda contact: _shared(contact.phone),
-    "company": lambda contact: _shared(contact.company),
+    "contact": _contact_name,
+    "email": attrgetter("email"),
+    "phone": attrgetter("phone"),
+    "company": attrgetter("company"),
 }
 
 _CLOCKS: Final[dict[str, Callable[[Opportunity], float | None]]] = {
