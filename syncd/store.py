@@ -681,6 +681,11 @@ class Store:
             )
             self.set_fact("sheet_read_at", at)
 
+    def put_number_styles(self, styles: Mapping[str, str]) -> None:
+        """Keeps how the columns of a text file write their numbers. A store that is only read keeps nothing."""
+        if not self.read_only:
+            self.set_fact("number_styles", dict(styles))
+
     # --- passes --------------------------------------------------------------------------------------------------
 
     def begin_pass(self, at: float) -> int:

@@ -5,7 +5,8 @@ A cell is text, or blank: a CSV file knows nothing else. Numbers are written pla
 decimal commas they are read and written so: "1.234,50" is read as "1234.50". Such a column is one of a file whose cells
 are separated by something else than commas; at least half of what it holds are such numbers, one of them has a comma,
 and none has a decimal point. Other texts are read as they are: "1.500" in a column without a single comma is one and a
-half.
+half. How a column's numbers are written is found out once and remembered (`styles`): what somebody types into one cell
+must not change what all the others mean.
 
 Formulas: a spreadsheet program that opens a CSV file runs a text such as `=HYPERLINK(…)`, and names of deals can come
 from anybody who fills in a web form. So a text that would run is written with an apostrophe before it, as people do who
@@ -37,6 +38,7 @@ _SEPARATOR_LINE: Final = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)  # Excel's 
 _RUNS: Final = re.compile(r"[=@\t\r＝＠]|[+\-＋－](?![0-9 ().,/+-]*\Z)")
 _COMMA_NUMBER: Final = re.compile(r"-?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+)(?:,[0-9]+)?")
 _POINT_NUMBER: Final = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)\.(?:[0-9]{1,2}|[0-9]{4,})")
+_POINTED: Final = re.compile(r"-?[0-9][0-9,]*\.[0-9]+")
 _UTF8_LETTER: Final = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _BOMS: Final = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
@@ -55,6 +57,8 @@ class _Text:
     written: tuple[str, ...]  # the header's record first
     rows: tuple[tuple[Raw, ...], ...]
     commas: frozenset[int]  # columns with decimal commas
+    evident: frozenset[int]  # those of which their cells show it
+    marked: frozenset[int]  # those in which a number has a mark that could be read otherwise
 
 
 class CsvFile:
@@ -67,6 +71,7 @@ class CsvFile:
         self._key = key
         self._clock = clock
         self._seen: Content | None = None  # without its bytes
+        self.styles: dict[str, str] = {}  # by column's title: "," where it has decimal commas, "." where points
 
     @property
     def identity(self) -> str:
@@ -172,12 +177,11 @@ class CsvFile:
         fresh = self._understood(data)
         if data == content.data:
             return replace(sheet, at=self._clock())
-        for column in text.commas - fresh.commas:
-            if any("," in str(row[column]) or "." in str(row[column]) for row in fresh.rows):
-                raise Unwritable(
-                    f"{self._file.name} would no longer show that the column “{text.header[column]}” has decimal "
-                    "commas; write the numbers in it with decimals (1500,00)."
-                )
+        for column in (text.evident - fresh.evident) & fresh.marked:
+            raise Unwritable(
+                f"{self._file.name} would no longer show that the column “{text.header[column]}” has decimal commas; "
+                "write the numbers in it with decimals (1500,00)."
+            )
         made = self._file.replace(data, content)
         version = self._file.version_of(data)
         self._seen = Content(b"", made, version, settled=False)
@@ -205,7 +209,8 @@ class CsvFile:
         rows = [tuple(_padded(record, len(header))) for record in records[1:]]
         while rows and not any(rows[-1]):
             rows.pop()
-        commas = _comma_columns(rows, len(header)) if delimiter != "," else frozenset[int]()
+        evident = _comma_columns(rows, len(header)) if delimiter != "," else frozenset[int]()
+        commas = self._styled(header, rows, evident) if delimiter != "," else evident
         return _Text(
             bom,
             encoding,
@@ -217,7 +222,19 @@ class CsvFile:
             tuple(written),
             tuple(tuple(_read(value, column in commas) for column, value in enumerate(row)) for row in rows),
             commas,
+            evident,
+            frozenset(column for column in commas if any("," in row[column] or "." in row[column] for row in rows)),
         )
+
+    def _styled(self, header: Sequence[str], rows: Sequence[Sequence[str]], evident: frozenset[int]) -> frozenset[int]:
+        """The columns with decimal commas: those known to have them, and those that show it and were not known to have
+        points. What is seen for the first time is remembered."""
+        for column, title in enumerate(header):
+            if column in evident:
+                self.styles.setdefault(title, ",")
+            elif any(_POINTED.fullmatch(row[column].strip()) for row in rows):
+                self.styles.setdefault(title, ".")
+        return frozenset(column for column, title in enumerate(header) if self.styles.get(title) == ",")
 
     def _decoded(self, data: bytes) -> tuple[bytes, str, str]:
         """Byte-order mark, encoding and text. Without a mark it is UTF-8 or, where it cannot be, what Excel on Windows

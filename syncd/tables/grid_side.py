@@ -50,7 +50,7 @@ from syncd.sides import (
     Written,
 )
 from syncd.tables.grid import Grid, GridBusy, GridLost, GridMoved, Sheet
-from syncd.tables.sheet_memory import SheetMemory, SheetRow, SheetStore
+from syncd.tables.sheet_memory import NUMBER_STYLES, SheetMemory, SheetRow, SheetStore
 from syncd.values import choices, folded, text
 
 BATCH: Final = 1_000  # rows a write or a read names
@@ -138,6 +138,11 @@ class GridSide:
     def remember_in(self, store: SheetStore) -> None:
         """Keeps what was seen in this store from now on; it belongs to the thread of the pass."""
         self.memory.store = store
+        styles = getattr(self.grid, "styles", None)  # how a CSV file's columns write their numbers
+        if styles is not None:
+            known = store.fact(NUMBER_STYLES)
+            styles |= known if isinstance(known, dict) else {}
+            self.memory.styles = styles
 
     def close(self) -> None:
         """Ends the connections."""

@@ -25,6 +25,7 @@ from syncd.model import Raw, Stamp
 from syncd.values import folded
 
 READ_AT: Final = "sheet_read_at"
+NUMBER_STYLES: Final = "number_styles"
 COMPARED_AT_MOST: Final = 10_000  # pairs of rows; beyond, an edited row without a key gets a new id
 NAMELESS: Final = "~"  # begins the id of a row without a key
 IDENTIFYING: Final = ("name", "email", "phone")
@@ -43,6 +44,9 @@ class SheetStore(Protocol):
 
     def fact(self, key: str) -> object:
         """A small fact; None where there is none."""
+
+    def put_number_styles(self, styles: Mapping[str, str]) -> None:
+        """Keeps how the columns of a text file write their numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class SheetMemory:
         self.store: SheetStore | None = None
         self.rows: dict[str, Seen] = {}
         self.read_at: float | None = None
+        self.styles: dict[str, str] = {}  # how the columns of a text file write their numbers
         self._known = self._saved = False
         self._changed: set[str] = set()
         self._gone: set[str] = set()
@@ -201,6 +206,8 @@ class SheetMemory:
         )
         self._changed.clear()
         self._gone.clear()
+        if self.styles:
+            self.store.put_number_styles(self.styles)
 
 
 # --- which row is which ----------------------------------------------------------------------------------------------

@@ -283,3 +283,36 @@ def any_text(folder: Path, data: st.DataObject, met: Counter[str]) -> None:
             met["guarded"] += cell.startswith("'") and cell != value
     met["lines"] += "\n" in value or "\r" in value
     met["blank"] += not value
+
+
+COMMAS = b"Name;Value;GHL ID\nA;1.500;x\nB;12.000;y\nC;99,50;z\n"
+
+
+def values(grid: CsvFile) -> list[Raw]:
+    return [row[1] for row in grid.load().rows]
+
+
+@pytest.mark.parametrize(
+    ("edited", "read"),
+    [(COMMAS.replace(b"99,50", b"99.50"), ["1500", "12000", "99.50"]), (COMMAS[:-10], ["1500", "12000"])],
+    ids=["a point in one cell", "the last comma gone"],
+)
+@pytest.mark.parametrize("again", [False, True], ids=["the same run", "another run"])
+def test_one_cell_does_not_change_what_the_others_mean(
+    tmp_path: Path, edited: bytes, read: list[Raw], again: bool
+) -> None:
+    grid, _ = opened(tmp_path, COMMAS)
+    assert values(grid) == ["1500", "12000", "99.50"]
+    known = dict(grid.styles)
+    save(tmp_path / "deals.csv", edited)
+    if again:
+        grid = CsvFile(tmp_path / "deals.csv", "GHL ID")
+        grid.styles |= known
+    assert values(grid) == read
+
+
+def test_a_comma_in_a_column_with_points_is_left_to_people(tmp_path: Path) -> None:
+    grid, _ = opened(tmp_path, b"Name;Value;GHL ID\nA;1.500;x\nB;2;y\n")
+    assert values(grid) == ["1.500", "2"]
+    save(tmp_path / "deals.csv", b"Name;Value;GHL ID\nA;1.500;x\nB;2,5;y\n")
+    assert values(grid) == ["1.500", "2,5"]
