@@ -763,3 +763,16 @@ def test_a_servers_column_of_formulas_is_known_once_its_rows_were_read(tmp_path:
     assert world.run().computed_columns == ()
     result = world.run()
     assert (result.computed_columns, world.crm.log) == (("Value",), [])
+
+
+def test_a_formula_as_key_is_told_and_never_overwritten(world: GridWorld) -> None:
+    world.filled("d1", "d2", "d3")
+    key, sync = world.grid.column("id"), world.grid.column("sync")
+    world.grid.rows[0][key] = None
+    world.grid.formulas.add((0, key))
+    world.grid.touched()
+    for _ in range(3):
+        result = world.run()
+    assert result.code == 3
+    assert "GHL ID of this row holds a formula" in str(world.grid.rows[0][sync])
+    assert world.grid.rows[0][key] is None

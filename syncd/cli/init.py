@@ -53,6 +53,8 @@ def init(
     file = options(context).config or Path(os.environ.get("SYNCD_CONFIG") or "config/syncd.toml")
     if file.exists():
         raise NoMatch(f"{file} exists already, and is left as it is. Name another file with --config.")
+    if kind == "workbook" and Path(path).suffix.casefold() != ".xlsx":
+        raise click.UsageError("A new workbook is an .xlsx file. (A CSV file needs nothing but its first line.)")
     ghl = {
         "location_id": _given(location or os.environ.get("GHL_LOCATION_ID"), "--location", "HighLevel's location id"),
         "token": "env:GHL_TOKEN",

@@ -42,7 +42,9 @@ See what was asked (of either), and which workflows fired:
 Ctrl-C ends it."""
 GOOGLE: Final = """
 A service account's key file for the Google sheet (type = "google"; base_url = "$google", spreadsheet_id = "$book"):
-  curl $google/_sandbox/credentials
+  curl $google/_sandbox/credentials > key.json
+  export GOOGLE_BASE_URL=$google
+  syncd init --table google --spreadsheet $book --credentials file:key.json --config google.toml
 Be a person in the Google sheet: list rows; add one, edit one by its number (the first is 0), sort, copy, delete one:
   curl $google/_sandbox/rows/$book/$table
   curl -X POST $google/_sandbox/rows/$book/$table -d '{"cells":{"Name":"Brand new","Value":"=20*3"}}'

@@ -115,7 +115,10 @@ class TableFile:
                 return Misconfigured(
                     f"{self.path} cannot be found: there is no folder {self.resolved.parent}. Is its drive connected?"
                 )
-            return Misconfigured(f"There is no file {self.path}. Set `path` of this table, or make it with syncd init.")
+            backup = self.resolved.with_name(self.resolved.name + BACKUP)
+            known = f"put it back ({backup.name} beside it is what it was before our last write)"
+            mend = known if backup.exists() else "make one with `syncd init --config NEW.toml`"
+            return Misconfigured(f"There is no file {self.path}. Set `path` of this table, or {mend}.")
         if isinstance(error, IsADirectoryError):
             return Misconfigured(f"{self.path} is a folder, not a file.")
         if isinstance(error, PermissionError):

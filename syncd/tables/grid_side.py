@@ -470,6 +470,8 @@ class GridSide:
         if gone:
             names = " and ".join(f"“{self.fields[at].columns[-1]}”" for at in sorted(gone))
             return Refused(f"{_capital(self.label)} has no column {names} any more.", gone, everyone=True)
+        if patch.partner is not None and (row.place, self._columns.at[KEY]) in sheet.formulas:
+            return Refused("The GHL ID of this row holds a formula, which is never overwritten. Clear that cell.")
         shown = before.get(id, row)
         parts = [name for at in patch.changes for name in _parts(self.fields[at])]
         changed = any(row.cells.get(name) != shown.cells.get(name) for name in parts) or row.key != shown.key
