@@ -32,7 +32,7 @@ from syncd.newcomers import NewDeal, match_key, read_row
 from syncd.plan import Update, stands_for
 from syncd.sides import Later, Lost, MadeDeal, Misconfigured, ReadResult, Refused, SideDown
 from syncd.store import ChangeLine, Write
-from syncd.values import Codec, Problem, StageCodec, folded
+from syncd.values import Codec, Problem, StageCodec, clipped, folded
 
 NOT_ASKED = "The contact was not known yet, so no deal was asked for."
 NOT_FOUND = "No answer came, and search shows no such deal: it is made again."
@@ -324,6 +324,10 @@ def _ours_already(work: Work, write_id: int, deal: NewDeal, contact: str, refuse
     made = work.crm.made_deal(refused.existing) if lost else None
     asked = [write for write in lost if made is not None and _ours(work, write, contact, made)]
     if made is None or not asked:
+        theirs = work.store.link(refused.existing) if refused.existing else None
+        if theirs is not None:  # its id must not be put into a second row
+            sentence = f"This contact has the deal “{clipped(theirs.title)}” already, and that has a row of its own."
+            refused = replace(refused, sentence=f"{sentence} Delete this row, or allow several deals per contact.")
         # Without its name or stage no deal is made at all: two rows with one mistake must not stop the others.
         _refuse(work, write_id, deal, refused, own=any(work.names[at] in NEVER_BLANK for at in refused.fields))
         return []

@@ -762,10 +762,12 @@ def test_the_deal_in_the_way_is_named_and_not_adopted(world: World) -> None:
     world.run()
     lead(world, "two")
     result = world.run()
-    assert (result.code, result.tally.refusals) == (3, [f"“Roof”: There is one already: {NEW}."])
+    told = "This contact has the deal “Roof” already, and that has a row of its own."
+    mend = "Delete this row, or allow several deals per contact."
+    assert (result.code, result.tally.refusals) == (3, [f"“Roof”: {told} {mend}"])
     result = world.run(FIRST_PAUSE_SECONDS / 4)
     assert (result.code, troubles(result)) == (3, [Trouble.QUARANTINED])
-    assert said(world, "two") == f"There is one already: {NEW}."
+    assert said(world, "two") == f"{told} {mend}"
     assert (len(made(world)), world.table.rows["two"].key) == (1, None)
     creates = world.steps.count(("crm", "create", "before"))
     world.run(1)

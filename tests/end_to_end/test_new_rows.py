@@ -142,7 +142,7 @@ def test_a_number_alone_finds_the_contact(rig: Desk) -> None:
 
 
 def test_the_deal_in_the_way_is_named(rig: Desk) -> None:
-    """The location allows one deal per contact and pipeline: its id is told, and putting it in links nothing twice."""
+    """The location allows one deal per contact and pipeline, and that has its row: its id goes into no second one."""
     row = typed(rig)
     rig.reconcile()
     (first,) = born(rig)
@@ -152,7 +152,7 @@ def test_the_deal_in_the_way_is_named(rig: Desk) -> None:
     assert (printed["created"]["crm"], printed["failed"], born(rig)) == (0, 1, [])
     rig.reconcile(expect=3)
     told = rig.airtable.row(TABLE, second)["Sync"]
-    assert f"It is {first}: put that into the GHL ID" in told
+    assert "has the deal “New roof” already, and that has a row of its own. Delete this row" in told
     rig.rests(3)
     assert rig.airtable.row(TABLE, row)["GHL ID"] == first
     rig.highlevel.allow_duplicates = True
