@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from syncd.fields import DEFAULT_COLUMNS, KEY_COLUMN, MESSAGE_COLUMN, Field
-from syncd.incremental import Memory
 from syncd.model import Raw, Side
-from syncd.opened import Pair
 from syncd.sides import SideDown
 from syncd.tables.grid import GridBusy, GridLost, GridMoved, Sheet
 from syncd.tables.grid_side import GridSide
@@ -249,20 +247,7 @@ class GridWorld(World):
         self.table = GridSide(self.grid, self.fields, edited_column=self.edited_column, clock=self.clock)
         self.store = CountedStore(self.folder, "test", self.step)
         self.table.remember_in(self.store)
-        self.pair = Pair(
-            "test",
-            self.fields,
-            self.crm,
-            self.table,
-            self.store,
-            self.tie_side,
-            clock=self.clock,
-            stopping=lambda: self.stopping,
-            limits=self.limits,
-            policy=self.policy,
-            quiet_seconds=self.quiet_seconds,
-            memory=Memory() if self.incremental else None,
-        )
+        self.pair = self.new_pair(self.table)
 
     def filled(self, *deals: str) -> GridWorld:
         """Deals with their rows, agreed on."""

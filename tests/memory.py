@@ -35,6 +35,7 @@ from syncd.sides import (
     SideDown,
     Stage,
     TableSchema,
+    TableSide,
     Unread,
     User,
     Vocabulary,
@@ -778,11 +779,15 @@ class World:
     def start(self) -> None:
         """The program starts: a new store object and a new pair."""
         self.store = CountedStore(self.folder, "test", self.step)
-        self.pair = Pair(
+        self.pair = self.new_pair(self.table)
+
+    def new_pair(self, table: TableSide) -> Pair:
+        """A pair of this world's deals and a table."""
+        return Pair(
             "test",
             self.fields,
             self.crm,
-            self.table,
+            table,
             self.store,
             self.tie_side,
             clock=self.clock,

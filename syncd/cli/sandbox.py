@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from syncd.cli.common import say, shared_options
+from syncd.cli.common import NoMatch, say, shared_options
 
 if TYPE_CHECKING:
     from syncd.sandbox.world import Sandbox
@@ -131,6 +131,8 @@ def demo(context: click.Context, seconds: float | None, seed: int, deals: int, k
     from syncd.demo import Demo
 
     workbook = Path(path) if kind == "workbook" else None
+    if workbook is not None and workbook.exists():
+        raise NoMatch(f"{workbook} exists already, and is left as it is. Delete it, or name another with --path.")
     show = Demo(seed=seed, deals=deals, seconds=seconds, tell=lambda line: say([line]), workbook=workbook)
     _stop_on_signal(show.stop)
     context.exit(1 if show.run() else 0)

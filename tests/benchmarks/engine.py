@@ -18,8 +18,8 @@ from typing import Final
 
 from syncd.decide import Kind, Rules, decide
 from syncd.reconcile import run_pass
+from tests.benchmarks.alternatives.meter import peak_bytes
 from tests.benchmarks.canned import canned
-from tests.benchmarks.once import peak_bytes
 from tests.benchmarks.process import of_process
 from tests.benchmarks.report import Check, table
 

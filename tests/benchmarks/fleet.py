@@ -25,8 +25,8 @@ from syncd.pairs import Connection
 from syncd.reconcile import run_pass
 from syncd.settings import load_settings
 from syncd.store import Store
+from tests.benchmarks.alternatives.meter import peak_bytes
 from tests.benchmarks.canned import Canteen, pages_in, served
-from tests.benchmarks.once import peak_bytes
 from tests.benchmarks.process import of_process
 from tests.benchmarks.report import Check
 from tests.benchmarks.server import serving

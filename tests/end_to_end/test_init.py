@@ -101,3 +101,10 @@ def test_the_demo_plays_with_a_workbook(tmp_path: Path) -> None:
     assert show.score.carried == show.score.made > 0
     assert any("in the workbook" in line for line in said)
     assert "difference at the end: 0" in said
+
+
+def test_the_demo_leaves_a_workbook_alone_that_is_there(rig: Rig) -> None:
+    (rig.folder / "syncd-demo.xlsx").write_bytes(b"of the last demo")
+    ran = rig.run("demo", "--table", "workbook", "--seconds", "1")
+    assert (ran.code, "name another with --path" in ran.err) == (2, True)
+    assert (rig.folder / "syncd-demo.xlsx").read_bytes() == b"of the last demo"
