@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from syncd.fields import DEFAULT_COLUMNS, KEY_COLUMN, MESSAGE_COLUMN, STATUSES
+from syncd.fields import ALL_COLUMNS, KEY_COLUMN, STATUSES
 from syncd.sandbox.world import TABLE, Difference, Sandbox
 from syncd.tables.grid import GridBusy, GridMoved
 from syncd.tables.new_workbook import make_workbook
@@ -91,8 +91,7 @@ class WorkbookTable:
             "Status": list(STATUSES),
             "Owner": sorted({user["name"] for user in sandbox.highlevel.users}),
         }
-        columns = [*(column for column, _ in DEFAULT_COLUMNS.values()), KEY_COLUMN, MESSAGE_COLUMN]
-        make_workbook(path, columns, choices)
+        make_workbook(path, ALL_COLUMNS, choices)
         self.grid = Workbook(path, None, KEY_COLUMN)
         self.sheet = self.grid.load()
 

@@ -41,6 +41,7 @@ DEFAULT_COLUMNS: Final[dict[str, tuple[str, Direction]]] = {
 }
 KEY_COLUMN: Final = "GHL ID"
 MESSAGE_COLUMN: Final = "Sync"
+ALL_COLUMNS: Final = (*(column for column, _ in DEFAULT_COLUMNS.values()), KEY_COLUMN, MESSAGE_COLUMN)
 REQUIRED: Final = ("stage", "status")  # and the key: CONTRACT "must exist"
 STATUSES: Final = ("open", "won", "lost", "abandoned")
 NEVER_BLANK: Final = frozenset({"name", "stage", "status"})  # a blank cell is filled again from the CRM (SPEC §5)

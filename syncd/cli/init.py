@@ -139,21 +139,16 @@ def _choices(vocabulary: Vocabulary) -> dict[str, list[str]]:
     }
 
 
-def _columns() -> list[str]:
-    from syncd.fields import DEFAULT_COLUMNS, KEY_COLUMN, MESSAGE_COLUMN
-
-    return [*(column for column, _ in DEFAULT_COLUMNS.values()), KEY_COLUMN, MESSAGE_COLUMN]
-
-
 def _workbook(path: Path, vocabulary: Vocabulary) -> list[str]:
+    from syncd.fields import ALL_COLUMNS
     from syncd.tables.new_workbook import make_workbook
 
-    make_workbook(path, _columns(), _choices(vocabulary))
+    make_workbook(path, ALL_COLUMNS, _choices(vocabulary))
     return [f"Made {path}, with drop-downs for stages, pipelines, statuses and owners."]
 
 
 def _google(pair: PairSettings, vocabulary: Vocabulary) -> list[str]:
-    from syncd.fields import KEY_COLUMN
+    from syncd.fields import ALL_COLUMNS, KEY_COLUMN
     from syncd.pairs import open_grid
     from syncd.settings import AirtableSettings
     from syncd.sides import SideDown
@@ -164,7 +159,7 @@ def _google(pair: PairSettings, vocabulary: Vocabulary) -> list[str]:
     assert not isinstance(pair.table, AirtableSettings)
     choices = _choices(vocabulary)
     kinds = {KEY_COLUMN: "key", "Value": "number"}
-    columns = [NewColumn(one, kinds.get(one, "text"), tuple(choices.get(one, ()))) for one in _columns()]
+    columns = [NewColumn(one, kinds.get(one, "text"), tuple(choices.get(one, ()))) for one in ALL_COLUMNS]
     grid = open_grid(pair.table, KEY_COLUMN, stop=threading.Event(), on_sent=lambda _: None)
     assert isinstance(grid, GoogleGrid)
     try:
