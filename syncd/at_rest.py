@@ -9,18 +9,21 @@ rest, or everything has to be judged after all, it is put together again from th
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from syncd.model import Link, LinkState, Record, Side, print_of_raw
+from syncd.model import Link, LinkState, Raw, Record, Side, StoredLink, print_of_raw
+
+BOTH = LinkState.BOTH.value
 
 
 @dataclass(slots=True)
 class Sieve:
-    """Sorts out the records of one side. `found` are the deals whose record of this side is at rest."""
+    """Sorts out the records of one side. `known` are the links by deal, `found` the deals whose record of this side is
+    at rest. Of a record that a listing shows twice the later counts."""
 
     side: Side
-    links: Mapping[str, Link]
+    known: Mapping[str, StoredLink]
     names: Sequence[str]
     messages: Mapping[str, str]
     found: set[str] = field(default_factory=set)
@@ -31,30 +34,48 @@ class Sieve:
         self.found.clear()
 
     def holds(self, record: Record) -> bool:
-        """Whether the record is as it was left. Of one that is shown twice the later counts."""
-        deal: str | None = record.id if self.side is Side.CRM else record.partner
-        link = self.links.get(deal) if deal is not None else None
-        if link is None:
+        """Whether the record is as it was left."""
+        if self.side is Side.CRM:
+            plain = record.outside is None and not record.lacks
+            return self.holds_deal(record.id, record.raw if plain else None, record.stamp, record.title)
+        return self.holds_row(record.id, None if record.lacks else record.raw, record.partner, record.message)
+
+    def holds_deal(self, id: str, raw: Sequence[Raw] | None, stamp: float | None, title: str) -> bool:
+        """Whether a deal is as it was left: its fields, its newest stamp and its name. Asked before a record is made of
+        it; `raw` is None where the answer is odd in any way."""
+        stored = self.known.get(id)
+        if stored is None:
             return False
-        rests = self._rests(link, record)
-        if rests:
-            self.found.add(link.deal)
-        elif self.side is Side.CRM or record.id == link.row:  # another row with its key says nothing of its own
-            self.found.discard(link.deal)
+        _, _, state, known_title, seen, _, own, foreign, crm_print, _ = stored
+        rests = (
+            raw is not None
+            and state == BOTH
+            and stamp is not None
+            and stamp == seen  # the newest one seen, and it is known whose it was
+            and ((foreign is not None and stamp <= foreign) or stamp in json.loads(own))
+            and title in ("", known_title)
+            and print_of_raw(self.names, raw) == crm_print
+        )
+        (self.found.add if rests else self.found.discard)(id)
         return rests
 
-    def _rests(self, link: Link, record: Record) -> bool:
-        if link.state is not LinkState.BOTH or record.lacks:
+    def holds_row(self, id: str, raw: Sequence[Raw] | None, partner: str | None, message: str | None) -> bool:
+        """Likewise for a row: its cells, its key and its Sync cell."""
+        stored = self.known.get(partner) if partner is not None else None
+        if partner is None or stored is None or id != stored[1]:  # another row with its key says nothing of its own
             return False
-        if self.side is Side.TABLE:
-            said = self.messages.get(record.id)
-            if record.id != link.row or (record.message if said is None else said):
-                return False
-            self.has_messages = self.has_messages or record.message is not None
-            return print_of_raw(self.names, record.raw) == link.shadow.table_print
-        if record.outside is not None or record.title not in ("", link.title) or not _known_stamp(link, record.stamp):
-            return False
-        return print_of_raw(self.names, record.raw) == link.shadow.crm_print
+        rests = (
+            raw is not None
+            and stored[2] == BOTH
+            and not self.messages.get(id, message)
+            and print_of_raw(self.names, raw) == stored[9]
+        )
+        if rests:
+            self.found.add(partner)
+            self.has_messages = self.has_messages or message is not None
+        else:
+            self.found.discard(partner)
+        return rests
 
     def strained(self, records: Iterator[Record]) -> dict[str, Record]:
         """The records that are not at rest, by id."""
@@ -67,26 +88,29 @@ class Sieve:
         return kept
 
 
-def _known_stamp(link: Link, stamp: float | None) -> bool:
-    """Whether the stamp is the newest one seen, and it is known whose it was."""
-    if stamp is None or stamp != link.seen:
-        return False
-    return stamp in link.own or (link.foreign is not None and stamp <= link.foreign)
+def _no_link(stored: StoredLink) -> Link:
+    raise AssertionError(f"nothing rests, not even {stored[0]}")
 
 
 @dataclass(frozen=True, slots=True)
 class Resting:
-    """The links at rest, which a view leaves out. `names` are the fields in order, `message` what their rows' Sync
-    cells hold ("": nothing; None: there is no such column)."""
+    """The links at rest, which a view leaves out, by deal; `unpack` makes links of them. `names` are the fields in
+    order, `message` what their rows' Sync cells hold ("": nothing; None: there is no such column)."""
 
-    links: Mapping[str, Link] = field(default_factory=dict)
+    stored: Mapping[str, StoredLink] = field(default_factory=dict)
+    unpack: Callable[[StoredLink], Link] = _no_link
     names: Sequence[str] = ()
     message: str | None = None
 
+    def links(self) -> dict[str, Link]:
+        """All these links."""
+        return {deal: self.unpack(stored) for deal, stored in self.stored.items()}
+
     def records(self) -> tuple[dict[str, Record], dict[str, Record]]:
         """The deals and the rows of all these links."""
-        deals = {link.deal: as_left(link, Side.CRM, self.names) for link in self.links.values()}
-        rows = {link.row: as_left(link, Side.TABLE, self.names, self.message) for link in self.links.values()}
+        links = self.links().values()
+        deals = {link.deal: as_left(link, Side.CRM, self.names) for link in links}
+        rows = {link.row: as_left(link, Side.TABLE, self.names, self.message) for link in links}
         return deals, rows
 
 
@@ -105,18 +129,23 @@ def as_left(link: Link, side: Side, names: Sequence[str], message: str | None = 
 
 
 def apart(
-    crm: dict[str, Record], table: dict[str, Record], deals: Sieve, rows: Sieve, named: Collection[str]
+    crm: dict[str, Record],
+    table: dict[str, Record],
+    deals: Sieve,
+    rows: Sieve,
+    named: Collection[str],
+    unpack: Callable[[StoredLink], Link],
 ) -> tuple[dict[str, Link], Resting]:
     """(The links that have to be planned, those at rest), of what two sieves have kept; completes `crm` and `table` by
     the resting partners of records that do not rest. `named` are deals to be planned in any case."""
     busy = {*named, *crm, *(row.partner for row in table.values() if row.partner)}
     resting = (deals.found & rows.found) - busy
-    links = {deal: link for deal, link in deals.links.items() if deal not in resting}
+    links = {deal: unpack(stored) for deal, stored in deals.known.items() if deal not in resting}
     message = "" if rows.has_messages else None
     for deal, link in links.items():
         if deal in deals.found and deal not in crm:
             crm[deal] = as_left(link, Side.CRM, deals.names)
         if deal in rows.found and link.row not in table:
             table[link.row] = as_left(link, Side.TABLE, rows.names, message)
-    rest = {deal: link for deal, link in deals.links.items() if deal in resting}
-    return links, Resting(rest, tuple(deals.names), message)
+    rest = {deal: stored for deal, stored in deals.known.items() if deal in resting}
+    return links, Resting(rest, unpack, tuple(deals.names), message)

@@ -268,7 +268,7 @@ def missing_records(view: View) -> dict[Side, list[Member]]:
 
 def almost_empty(view: View, limits: Limits, approved: Sequence[HeldSet]) -> list[HeldSet]:
     """Sides that lack so much of what was there that nothing is written and nothing is asked one by one (SPEC §4)."""
-    known = len(view.resting.links) + sum(link.state is LinkState.BOTH for link in view.links.values())
+    known = len(view.resting.stored) + sum(link.state is LinkState.BOTH for link in view.links.values())
     held = []
     for side, members in missing_records(view).items():
         found = made_set(GuardKind.EMPTY, side, "", members)
@@ -331,5 +331,5 @@ def _frozen_sentence(ground: Ground, index: int, update: Update) -> str:
 
 def total_links(view: View, plan: Plan) -> int:
     """All links that the shares of the limits count: those known, and those that this plan makes."""
-    known = {*view.links, *view.resting.links}
+    known = {*view.links, *view.resting.stored}
     return len(known.union(link.deal for link in plan.links))

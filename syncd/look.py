@@ -112,19 +112,20 @@ def look(pair: Pair, opened: Opened, *, busy: frozenset[str] = frozenset()) -> L
 def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
     calls, store = (pair.crm.calls, pair.table.calls), pair.store
     anew = bool(opened.held) or not generation.is_current(store)  # then no link counts, and nothing said before
-    links = {} if anew else store.links()
-    view = view_of(pair, opened, links, {}, {}, busy, anew=anew)
+    stored = {} if anew else store.stored_links()
+    view = view_of(pair, opened, {}, {}, {}, busy, anew=anew)
     # Where names have changed, every cell is looked at: none is at rest. A sheet's accidents are told from all rows.
-    known, names = {} if view.renamed or view.rows_by_key else links, [f.name for f in opened.ground.fields]
+    known, names = {} if view.renamed or view.rows_by_key else stored, [f.name for f in opened.ground.fields]
     deals = Sieve(Side.CRM, known, names, view.messages)
     rows = Sieve(Side.TABLE, known, names, view.messages)
     crm, table = sweep_both(pair, deals, rows)
     if pair.memory is not None:
         pair.memory.sweep_calls = max(pair.crm.calls - calls[0], pair.table.calls - calls[1])
     named = {deal for deal, _ in view.frozen} | {deal for _, deal in view.matched | view.unmatched} | busy
-    resting = NONE_RESTING
     if known:
-        links, resting = apart(crm, table, deals, rows, named)
+        links, resting = apart(crm, table, deals, rows, named, store.unpack)
+    else:
+        links, resting = {deal: store.unpack(one) for deal, one in stored.items()}, NONE_RESTING
     offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}
     view = replace(view, ground=replace(view.ground, offsets=offsets), now=pair.clock())
     return guarded(pair, opened, replace(view, links=links, crm=crm, table=table, resting=resting))
@@ -286,7 +287,7 @@ def guarded(pair: Pair, opened: Opened, view: View) -> Look:
 def with_resting(view: View) -> View:
     """The view of everything: what rests is planned, too."""
     crm, table = view.resting.records()
-    links = {**view.links, **view.resting.links}
+    links = {**view.links, **view.resting.links()}
     return replace(view, links=links, crm={**crm, **view.crm}, table={**table, **view.table}, resting=NONE_RESTING)
 
 

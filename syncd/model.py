@@ -217,6 +217,11 @@ class Link:
         return self.shadow.agreed()
 
 
+# A link as a row of the store: deal, row, state, title, seen, seen_at, own (a JSON list), foreign, and the fingerprints
+# of what the CRM and the table showed. A sweep compares with these, and makes links only of what does not rest.
+StoredLink: TypeAlias = tuple[str, str, str, str, float | None, float, str, float | None, bytes, bytes]
+
+
 def packed_shadow(agreed: Mapping[str, Agreed], names: Sequence[str]) -> PackedShadow:
     """`agreed` as the three texts that are stored: the CRM's raw values, the table's, and values with labels.
 

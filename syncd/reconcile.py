@@ -249,7 +249,7 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
         _remember_pass(pair, memory, seen, began, pass_id, result)
     plan = seen.plan
     known = plan.links or plan.new_rows or plan.new_deals or plan.forget or plan.deletions or seen.changes is not None
-    result.links = pair.store.count_links() if known else len(seen.view.links) + len(seen.view.resting.links)
+    result.links = pair.store.count_links() if known else len(seen.view.links) + len(seen.view.resting.stored)
     result.linked = linked(pair, result)
     result.findings += busy_finding(pair, result.tally.busy)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
 from syncd.at_rest import NONE_RESTING, Sieve, apart
-from syncd.model import Agreed, Link, LinkState, Raw, Record, Side, packed_shadow
+from syncd.model import Agreed, Link, LinkState, Raw, Record, Side, StoredLink, packed_shadow
 
 NAMES = ["name", "status"]
 DEAL = Record("d1", ("Roof", "open"), stamp=5.0, title="Roof")
@@ -21,9 +22,16 @@ def link(deal: str = "d1", row: str = "r1") -> Link:
     return Link(deal, row, title="Roof", seen=5.0, foreign=5.0, shadow=packed_shadow(agreed, NAMES))
 
 
+def stored(link: Link) -> StoredLink:
+    """The link as a row of the store."""
+    shadow = link.shadow
+    return (link.deal, link.row, link.state.value, link.title, link.seen, link.seen_at, json.dumps(link.own),
+            link.foreign, shadow.crm_print, shadow.table_print)  # fmt: skip
+
+
 def sieve(side: Side, *links: Link, **messages: str) -> Sieve:
     """A sieve over these links."""
-    return Sieve(side, {one.deal: one for one in links or (link(),)}, NAMES, messages)
+    return Sieve(side, {one.deal: stored(one) for one in links or (link(),)}, NAMES, messages)
 
 
 @pytest.mark.parametrize(
@@ -99,8 +107,9 @@ def both(deals: Iterable[Record], rows: Iterable[Record], *named: str) -> tuple[
     links = (link(), link("d2", "r2"))
     crm, table = sieve(Side.CRM, *links), sieve(Side.TABLE, *links)
     kept, kept_rows = crm.strained(iter(deals)), table.strained(iter(rows))
-    planned, resting = apart(kept, kept_rows, crm, table, named)
-    return set(planned), set(resting.links), set(kept), set(kept_rows)
+    planned, resting = apart(kept, kept_rows, crm, table, named, {stored(one): one for one in links}.__getitem__)
+    assert {one.deal: one for one in links} == planned | resting.links(), "each is here or there"
+    return set(planned), set(resting.stored), set(kept), set(kept_rows)
 
 
 DEALS, ROWS = (DEAL, replace(DEAL, id="d2")), (ROW, replace(ROW, id="r2", partner="d2"))
@@ -158,7 +167,7 @@ def test_a_record_that_rests_is_put_together_as_it_was(raw: tuple[Raw, ...]) -> 
     deal, row = Record("d1", raw, stamp=5.0, title="T"), Record("r1", raw, partner="d1", message="")
     assert held.holds(deal)
     assert rows.holds(row)
-    _, resting = apart({}, {}, held, rows, ())
+    _, resting = apart({}, {}, held, rows, (), lambda _: one)
     deals, found = resting.records()
     assert (deals["d1"].raw, deals["d1"].stamp, deals["d1"].title) == (raw, 5.0, "T")
     assert (found["r1"].raw, found["r1"].partner, found["r1"].message) == (raw, "d1", "")

@@ -99,12 +99,13 @@ def _contact_name(contact: Contact) -> str | None:
 
 _OF_DEAL: Final[dict[str, Callable[[Opportunity], Raw]]] = {
     "name": attrgetter("name"),
-    "stage": lambda deal: [_shared(deal.pipeline_id), _shared(deal.stage_id)],
-    "status": lambda deal: _shared(deal.status),
+    "stage": lambda deal: [deal.pipeline_id, deal.stage_id],
+    "status": attrgetter("status"),
     "value": attrgetter("value"),
-    "owner": lambda deal: _shared(deal.assigned_to) or None,
-    "source": lambda deal: _shared(deal.source),
+    "owner": lambda deal: deal.assigned_to or None,
+    "source": attrgetter("source"),
 }
+_REPEATED: Final = frozenset({"stage", "status", "owner", "source"})  # many deals hold the same
 _OF_A_CONTACT: Final[dict[str, Callable[[Contact], Raw]]] = {
     "contact": _contact_name,
     "email": attrgetter("email"),
@@ -118,9 +119,11 @@ _CLOCKS: Final[dict[str, Callable[[Opportunity], float | None]]] = {
 }
 
 
-def _shared(text: str | None) -> str | None:
-    """The one copy of a text that many deals repeat: a sweep holds all deals at once."""
-    return None if text is None else intern(text)
+def _shared(raw: Raw) -> Raw:
+    """With the one copy of each text that many deals repeat: a sweep may have to hold all deals at once."""
+    if isinstance(raw, list):
+        return [_shared(one) for one in raw]
+    return intern(raw) if isinstance(raw, str) else raw
 
 
 @dataclass(slots=True)
@@ -197,6 +200,7 @@ class HighLevelSide:
         self._readers: tuple[tuple[bool, Callable[[Any], Raw]], ...] = tuple(
             (name in _OF_DEAL, _OF_DEAL[name] if name in _OF_DEAL else _OF_A_CONTACT[name]) for name in self._names
         )
+        self._repeated = frozenset(index for index, name in enumerate(self._names) if name in _REPEATED)
         self._own_clocks = tuple((self._index[name], read) for name, read in _CLOCKS.items() if name in self._index)
 
     @property
@@ -256,8 +260,9 @@ class HighLevelSide:
 
     # --- reading
 
-    def sweep(self, _sieve: Sieve | None = None) -> Iterator[Record]:
-        """Every deal of the synced pipelines as search shows it, which may be behind the writes.
+    def sweep(self, sieve: Sieve | None = None) -> Iterator[Record]:
+        """Every deal of the synced pipelines that the sieve does not hold, as search shows it: that may be behind the
+        writes.
 
         Raises `SideDown` where it cannot be completed. A deal may still be missing from it (SPEC §3.6: only suspected).
         """
@@ -267,9 +272,11 @@ class HighLevelSide:
             for deal in self._walked(walk, pipeline_id):
                 if deal.location_id not in (None, self.client.location_id):
                     continue  # a read by its id says so
-                if deal.id not in seen:  # one that moved on while we walked
-                    seen.add(deal.id)
-                    yield self._record(deal)
+                if deal.id in seen:
+                    continue  # one that moved on while we walked
+                seen.add(deal.id)
+                if (record := self._unless_held(deal, sieve)) is not None:
+                    yield record
 
     def changed(self, since: float) -> list[Record] | None:
         """Deals that search shows as updated after `since`, by POST search on `date_updated` (§3.2). No live proof of
@@ -419,28 +426,36 @@ class HighLevelSide:
         return record
 
     def _record(self, deal: Opportunity) -> Record:
-        lacks, contact, updated = self._lacks(deal), deal.contact, deal.updated_at
+        record = self._unless_held(deal, None)
+        assert record is not None  # there is no sieve to hold it
+        return record
+
+    def _unless_held(self, deal: Opportunity, sieve: Sieve | None) -> Record | None:
+        """The record of a deal; None where the sieve holds it, and none has to be made."""
+        lacks, contact, stamp = self._lacks(deal), deal.contact, deal.updated_at
         raw: list[Raw] = [
             read(deal) if of_deal else (None if contact is None else read(contact)) for of_deal, read in self._readers
         ]
         for index in lacks:
             if self._names[index] != "stage":
                 raw[index] = None
-        stamp = updated
-        clocks = [updated] * len(raw)
         for time in (deal.last_stage_change_at, deal.last_status_change_at):
             if time is not None and (stamp is None or time > stamp):
                 stamp = time
-        for index, clock in self._own_clocks:
-            clocks[index] = clock(deal) or updated
         outside = self._synced is not None and deal.pipeline_id is not None and deal.pipeline_id not in self._synced
+        odd = outside or lacks
+        if sieve is not None and sieve.holds_deal(deal.id, None if odd else raw, stamp, deal.name or ""):
+            return None
+        clocks = [deal.updated_at] * len(raw)
+        for index, clock in self._own_clocks:
+            clocks[index] = clock(deal) or deal.updated_at
         return Record(
             deal.id,
-            tuple(raw),
+            tuple(_shared(one) if index in self._repeated else one for index, one in enumerate(raw)),
             stamp=stamp,
             clocks=tuple(clocks),
             title=deal.name or "",
-            outside=_shared(deal.pipeline_id) if outside else None,
+            outside=deal.pipeline_id if outside else None,
             lacks=lacks,
         )
 

@@ -251,14 +251,13 @@ class AirtableSide:
             try:
                 for page in self._pages(formula, columns):
                     for row in page:
-                        record = layout.record(row)
-                        if sieve is not None and sieve.holds(record):
-                            records.pop(record.id, None)
+                        record, id = layout.unless_held(row, sieve), row["id"]
+                        if record is None:
+                            records.pop(id, None)
                         else:
-                            # A row that moved between pages comes twice: the later is newer.
-                            records[record.id] = record
+                            records[id] = record  # a row that moved between pages comes twice: the later is newer
                         if (at := created_at(row)) is not None:
-                            created[record.id] = at
+                            created[id] = at
             except Refusal as refusal:
                 if refusal.kind not in LISTING_LOST:
                     raise

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
+from syncd.at_rest import Sieve
 from syncd.fields import KEY, MESSAGE, PIPELINE, REQUIRED, Field
 from syncd.model import Raw, Record
 from syncd.sides import Column, Misconfigured, TableSchema
@@ -101,7 +102,8 @@ class Layout:
     option_ids: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     reading: tuple[str, ...] = ()  # for `record`: the ids of `cells` in one row,
     selects: tuple[tuple[int, Mapping[str, str]], ...] = ()  # where selects stand in it, with the ids of their options,
-    stage_at: int | None = None  # and where a stage's two cells begin
+    stage_at: int | None = None  # where a stage's two cells begin,
+    beside: Mapping[str, str] = field(default_factory=dict)  # and the ids of the key, the Sync column and the name
 
     @property
     def key(self) -> Column:
@@ -112,7 +114,7 @@ class Layout:
     def column_ids(self) -> list[str]:
         """Every column that a listing needs: the fields', the key, the Sync column, and the Name for titles."""
         found = [one for cells in self.cells for one in cells if one is not None]
-        found += [self.columns[name].id for name in (KEY, MESSAGE, "name") if name in self.columns]
+        found += self.beside.values()
         return list(dict.fromkeys(found))
 
     @property
@@ -132,9 +134,11 @@ class Layout:
         reading = tuple(id or "" for ids in cells for id in ids)
         selects = [(place, self.option_ids[id]) for place, id in enumerate(reading) if self.option_ids.get(id)]
         stage_at = next((index for index, ids in enumerate(cells) if len(ids) > 1), None)
+        beside = {name: self.columns[name].id for name in (KEY, MESSAGE, "name") if name in self.columns}
         return replace(
-            self, fields=tuple(fields), cells=cells, reading=reading, selects=tuple(selects), stage_at=stage_at
-        )
+            self, fields=tuple(fields), cells=cells, reading=reading, selects=tuple(selects), stage_at=stage_at,
+            beside=beside,
+        )  # fmt: skip
 
     def _columns_of(self, one: Field) -> tuple[str | None, ...]:
         column = self.columns.get(one.name)
@@ -154,6 +158,12 @@ class Layout:
 
     def record(self, row: Any) -> Record:
         """A row of the API as a record. Raises `Unreadable`."""
+        record = self.unless_held(row, None)
+        assert record is not None  # there is no sieve to hold it
+        return record
+
+    def unless_held(self, row: Any, sieve: Sieve | None) -> Record | None:
+        """A row of the API as a record; None where the sieve holds it, and none has to be made. Raises `Unreadable`."""
         id, values = _parts(row)
         raw: list[Raw] = [*map(values.get, self.reading)]
         plain = _PLAIN.issuperset(map(type, raw)) and math.inf not in raw and -math.inf not in raw
@@ -162,17 +172,21 @@ class Layout:
             raw[at] = None
         for at, options in self.selects:
             cell = raw[at]
-            if isinstance(cell, str):
+            if type(cell) is str:
                 raw[at] = options.get(cell) or cell
-        stage, message, name = self.stage_at, self.columns.get(MESSAGE), self.columns.get("name")
+        stage, beside = self.stage_at, self.beside
         if stage is not None:
             raw[stage : stage + 2] = [[raw[stage], raw[stage + 1]]]
+        partner = _shown(values.get(beside[KEY])).strip() or None
+        message = _shown(values.get(beside[MESSAGE])) if MESSAGE in beside else None
+        if sieve is not None and sieve.holds_row(id, None if odd else raw, partner, message):
+            return None
         return Record(
             id,
             tuple(raw),
-            partner=_shown(values.get(self.key.id)).strip() or None,
-            message=_shown(values.get(message.id)) if message is not None else None,
-            title=_shown(values.get(name.id)) if name is not None else "",
+            partner=partner,
+            message=message,
+            title=_shown(values.get(beside["name"])) if "name" in beside else "",
             lacks=frozenset(at - (stage is not None and at > stage) for at in odd) if odd else _NOTHING,
         )
 
@@ -247,8 +261,7 @@ def id_of(row: Any) -> str:
 
 
 def _parts(row: Any) -> tuple[str, Mapping[str, Any]]:
-    id = row.get("id") if isinstance(row, dict) else None
-    values = row.get("fields", {}) if isinstance(row, dict) else None
+    id, values = (row.get("id"), row.get("fields", {})) if isinstance(row, dict) else (None, None)
     if not isinstance(id, str) or not id or not isinstance(values, dict):
         raise Unreadable("Airtable sent a row without an id or without cells.")
     return id, values
@@ -264,7 +277,7 @@ def _can_be_told(cell: object) -> bool:
 
 def _shown(cell: Any) -> str:
     """A cell as text; "" where it is blank or no text at all."""
-    if cell is None or isinstance(cell, str):
+    if cell is None or type(cell) is str:
         return cell or ""
     return str(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else ""
 
