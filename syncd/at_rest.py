@@ -11,27 +11,76 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
+
+import orjson
 
 from syncd.model import Link, LinkState, Raw, Record, Side, StoredLink, print_of_raw
 
 BOTH = LinkState.BOTH.value
 
 
+_64_BITS = 2**64 - 1
+
+
+@dataclass(slots=True)
+class Familiar:
+    """Fingerprints of the answers that a side's listings showed at rest, for as long as the process lives: one that
+    comes again need not be taken apart. The first listing of a process fills none in: it may be the only one."""
+
+    answers: set[bytes] = field(default_factory=set)
+    listings: int = 0
+
+    def lend(self, sieve: Sieve, columns: object) -> None:
+        """A listing begins; how an answer is read depends on `columns` alone. Raises nothing."""
+        if self.listings:
+            if len(self.answers) > 2 * len(sieve.known) + 1_000:  # of answers that nobody will give again
+                self.answers.clear()
+            sieve.familiar, sieve.of = self.answers, blake2b(repr(columns).encode(), digest_size=16).digest()
+        self.listings += 1
+
+
 @dataclass(slots=True)
 class Sieve:
     """Sorts out the records of one side. `known` are the links by deal, `found` the deals whose record of this side is
-    at rest. Of a record that a listing shows twice the later counts."""
+    at rest. `familiar` is what was lent (see `Familiar`), under the name `of`; `met` are fingerprints of answers that
+    were not familiar, by deal."""
 
     side: Side
     known: Mapping[str, StoredLink]
     names: Sequence[str]
     messages: Mapping[str, str]
     found: set[str] = field(default_factory=set)
-    has_messages: bool = False
+    familiar: set[bytes] | None = None
+    of: bytes = b""
+    met: dict[str, bytes] = field(default_factory=dict)
 
     def begin(self) -> None:
         """A listing begins, maybe anew: what was shown before does not count."""
         self.found.clear()
+
+    def knows(self, deal: str | None, row: str | None, answer: object) -> bool:
+        """Whether this very answer about the deal (or its row) was found at rest before, with the same link and the
+        same columns: then nothing of it has to be looked at."""
+        stored = self.known.get(deal) if self.familiar is not None and deal is not None else None
+        if self.familiar is None or deal is None or stored is None:
+            return False
+        if row is not None and (row != stored[1] or self.messages.get(row)):
+            return False
+        link = (hash(stored) & _64_BITS).to_bytes(8, "little")
+        try:
+            seen = blake2b(orjson.dumps(answer), digest_size=16, salt=link, person=self.of).digest()
+        except orjson.JSONEncodeError:  # a whole number beyond 64 bits
+            return False
+        if seen in self.familiar:
+            self.found.add(deal)
+            return True
+        self.met[deal] = seen
+        return False
+
+    def _became_familiar(self, deal: str) -> None:
+        if self.familiar is not None and deal in self.met:
+            self.familiar.add(self.met.pop(deal))
 
     def holds(self, record: Record) -> bool:
         """Whether the record is as it was left."""
@@ -56,7 +105,11 @@ class Sieve:
             and title in ("", known_title)
             and print_of_raw(self.names, raw) == crm_print
         )
-        (self.found.add if rests else self.found.discard)(id)
+        if rests:
+            self.found.add(id)
+            self._became_familiar(id)
+        else:
+            self.found.discard(id)
         return rests
 
     def holds_row(self, id: str, raw: Sequence[Raw] | None, partner: str | None, message: str | None) -> bool:
@@ -72,7 +125,8 @@ class Sieve:
         )
         if rests:
             self.found.add(partner)
-            self.has_messages = self.has_messages or message is not None
+            if not message:  # one that is shown still, though it was taken away, must not count later
+                self._became_familiar(partner)
         else:
             self.found.discard(partner)
         return rests
@@ -135,13 +189,15 @@ def apart(
     rows: Sieve,
     named: Collection[str],
     unpack: Callable[[StoredLink], Link],
+    has_messages: bool,
 ) -> tuple[dict[str, Link], Resting]:
     """(The links that have to be planned, those at rest), of what two sieves have kept; completes `crm` and `table` by
-    the resting partners of records that do not rest. `named` are deals to be planned in any case."""
+    the resting partners of records that do not rest. `named` are deals to be planned in any case, `has_messages` is
+    whether there is a Sync column."""
     busy = {*named, *crm, *(row.partner for row in table.values() if row.partner)}
     resting = (deals.found & rows.found) - busy
     links = {deal: unpack(stored) for deal, stored in deals.known.items() if deal not in resting}
-    message = "" if rows.has_messages else None
+    message = "" if has_messages else None
     for deal, link in links.items():
         if deal in deals.found and deal not in crm:
             crm[deal] = as_left(link, Side.CRM, deals.names)

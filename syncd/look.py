@@ -123,7 +123,7 @@ def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
         pair.memory.sweep_calls = max(pair.crm.calls - calls[0], pair.table.calls - calls[1])
     named = {deal for deal, _ in view.frozen} | {deal for _, deal in view.matched | view.unmatched} | busy
     if known:
-        links, resting = apart(crm, table, deals, rows, named, store.unpack)
+        links, resting = apart(crm, table, deals, rows, named, store.unpack, opened.schema.message)
     else:
         links, resting = {deal: store.unpack(one) for deal, one in stored.items()}, NONE_RESTING
     offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}

@@ -88,7 +88,7 @@ def rows_of_their_own(db: sqlite_utils.Database) -> None:
         [(made,)] = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchall()
         db.execute(f"ALTER TABLE {table} RENAME TO former")
         db.execute(made.removesuffix(" WITHOUT ROWID"))
-        db.execute(f"INSERT INTO {table} SELECT * FROM former")
+        db.execute(f"INSERT INTO {table} SELECT * FROM former")  # noqa: S608
         db.execute("DROP TABLE former")
 
 

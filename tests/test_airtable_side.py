@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from syncd.at_rest import Sieve
 from syncd.fields import DEFAULT_COLUMNS, PIPELINE, Field
 from syncd.http import Bucket, Reply
-from syncd.model import ABSENT, Raw, Record, Stamp
+from syncd.model import ABSENT, Raw, Record, Side, Stamp
 from syncd.sandbox.airtable import Airtable
 from syncd.sandbox.wire import Answer, Fault, Faulty, Logged, Request, serve
 from syncd.sides import (
@@ -33,6 +34,7 @@ from syncd.sides import (
 from syncd.tables.airtable import AirtableSide, open_airtable
 from syncd.tables.airtable_errors import on_429, parsed
 from syncd.tables.airtable_formulas import quoted
+from tests.stored import links_of
 
 BASE = "appSandbox0000001"
 NOW = 1_790_000_000.0
@@ -1433,3 +1435,33 @@ def test_a_token_in_a_server_s_words_is_not_shown(world: World) -> None:
     [result] = side.write([value("recA", 1)])
     assert "odd header" in refused(result).sentence
     assert "pat-sandbox" not in refused(result).sentence
+
+
+def test_a_listing_hands_out_what_is_not_at_rest_and_looks_at_known_rows_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [world.add(**{"GHL ID": f"d{number}", "Name": f"Deal {number}"}) for number in range(150)]
+    side = world.ready()
+    known = links_of(side.sweep(), NAMES)
+    looked: list[str] = []
+    real = Sieve.holds_row
+
+    def noting(sieve: Sieve, id: str, *given: Any) -> bool:
+        looked.append(id)
+        return real(sieve, id, *given)
+
+    monkeypatch.setattr(Sieve, "holds_row", noting)
+
+    def kept(names: list[str] = NAMES) -> tuple[set[str], int]:
+        sieve = Sieve(Side.TABLE, known, names, {})
+        looked.clear()
+        found = {row.id for row in side.sweep(sieve)}
+        assert sieve.found == {deal for deal, link in known.items() if link[1] not in found}
+        return found, len(looked)
+
+    assert [kept() for _ in range(3)] == [(set(), 150), (set(), 150), (set(), 0)]
+    world.base.person_edit("Deals", rows[3], {"Name": "Other"})
+    added = world.add(Name="No key")
+    assert kept() == ({rows[3], added}, 2)
+    side.use([field for field in FIELDS if field.name != "source"])
+    assert len(kept([name for name in NAMES if name != "source"])[0]) == 151, "other columns: every row is looked at"

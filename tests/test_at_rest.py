@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
-from syncd.at_rest import NONE_RESTING, Sieve, apart
-from syncd.model import Agreed, Link, LinkState, Raw, Record, Side, StoredLink, packed_shadow
+from syncd.at_rest import NONE_RESTING, Familiar, Sieve, apart
+from syncd.model import Agreed, Link, LinkState, Raw, Record, Side, packed_shadow
+from tests.stored import stored
 
 NAMES = ["name", "status"]
 DEAL = Record("d1", ("Roof", "open"), stamp=5.0, title="Roof")
@@ -20,13 +23,6 @@ def link(deal: str = "d1", row: str = "r1") -> Link:
     """A link whose deal was seen with a stamp of a person's."""
     agreed = {"name": Agreed("Roof", "Roof", "Roof", "Roof"), "status": Agreed("open", "open", "o1", "open")}
     return Link(deal, row, title="Roof", seen=5.0, foreign=5.0, shadow=packed_shadow(agreed, NAMES))
-
-
-def stored(link: Link) -> StoredLink:
-    """The link as a row of the store."""
-    shadow = link.shadow
-    return (link.deal, link.row, link.state.value, link.title, link.seen, link.seen_at, json.dumps(link.own),
-            link.foreign, shadow.crm_print, shadow.table_print)  # fmt: skip
 
 
 def sieve(side: Side, *links: Link, **messages: str) -> Sieve:
@@ -107,7 +103,7 @@ def both(deals: Iterable[Record], rows: Iterable[Record], *named: str) -> tuple[
     links = (link(), link("d2", "r2"))
     crm, table = sieve(Side.CRM, *links), sieve(Side.TABLE, *links)
     kept, kept_rows = crm.strained(iter(deals)), table.strained(iter(rows))
-    planned, resting = apart(kept, kept_rows, crm, table, named, {stored(one): one for one in links}.__getitem__)
+    planned, resting = apart(kept, kept_rows, crm, table, named, {stored(one): one for one in links}.__getitem__, True)
     assert {one.deal: one for one in links} == planned | resting.links(), "each is here or there"
     return set(planned), set(resting.stored), set(kept), set(kept_rows)
 
@@ -167,8 +163,126 @@ def test_a_record_that_rests_is_put_together_as_it_was(raw: tuple[Raw, ...]) -> 
     deal, row = Record("d1", raw, stamp=5.0, title="T"), Record("r1", raw, partner="d1", message="")
     assert held.holds(deal)
     assert rows.holds(row)
-    _, resting = apart({}, {}, held, rows, (), lambda _: one)
+    _, resting = apart({}, {}, held, rows, (), lambda _: one, True)
     deals, found = resting.records()
     assert (deals["d1"].raw, deals["d1"].stamp, deals["d1"].title) == (raw, 5.0, "T")
     assert (found["r1"].raw, found["r1"].partner, found["r1"].message) == (raw, "d1", "")
     assert NONE_RESTING.records() == ({}, {})
+
+
+DEAL_ANSWER = {"id": "d1", "name": "Roof", "status": "open", "at": 5.0}
+ROW_ANSWER = {"id": "r1", "name": "Roof", "status": "o1", "sync": ""}
+
+
+def shown(side: Side, answer: dict[str, Any]) -> Record:
+    """The record of an answer of these made-up servers."""
+    raw = (answer["name"], answer["status"])
+    if side is Side.CRM:
+        return Record(answer["id"], raw, stamp=answer["at"], title=answer["name"])
+    return Record(answer["id"], raw, partner="d1", message=answer["sync"])
+
+
+def listed(familiar: Familiar, one: Sieve, answer: dict[str, Any], columns: object = "columns") -> tuple[bool, bool]:
+    """(Whether the answer was known, whether its record rests) in one listing."""
+    familiar.lend(one, columns)
+    known = one.knows("d1", answer["id"] if one.side is Side.TABLE else None, answer)
+    rests = known or one.holds(shown(one.side, answer))
+    assert one.found == ({"d1"} if rests else set())
+    return known, rests
+
+
+@pytest.mark.parametrize(("side", "answer"), [(Side.CRM, DEAL_ANSWER), (Side.TABLE, ROW_ANSWER)])
+def test_an_answer_that_rested_once_is_known_when_it_comes_again(side: Side, answer: dict[str, Any]) -> None:
+    familiar = Familiar()
+    seen = [listed(familiar, sieve(side), answer) for _ in range(4)]
+    assert seen == [(False, True), (False, True), (True, True), (True, True)], "the first listing of a process is free"
+
+
+def used_to(side: Side, answer: dict[str, Any], *links: Link) -> Familiar:
+    """What two listings of this answer leave."""
+    familiar = Familiar()
+    for _ in range(2):
+        assert listed(familiar, sieve(side, *links), answer) == (False, True)
+    return familiar
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"status": "won"}, {"at": 6.0}, {"name": "Other"}],
+)  # fmt: skip
+def test_another_answer_is_looked_at(change: dict[str, Any]) -> None:
+    assert listed(used_to(Side.CRM, DEAL_ANSWER), sieve(Side.CRM), DEAL_ANSWER | change) == (False, False)
+
+
+def test_the_same_answer_is_looked_at_for_another_link_or_other_columns() -> None:
+    familiar = used_to(Side.CRM, DEAL_ANSWER)
+    gone = replace(link(), state=LinkState.DEAL_GONE)
+    assert listed(familiar, sieve(Side.CRM, gone), DEAL_ANSWER) == (False, False)
+    assert listed(familiar, sieve(Side.CRM, replace(link(), seen=6.0)), DEAL_ANSWER) == (False, False)
+    assert listed(familiar, sieve(Side.CRM, replace(link(), title="Other")), DEAL_ANSWER) == (False, False)
+    assert listed(familiar, sieve(Side.CRM), DEAL_ANSWER, "other columns") == (False, True)
+    assert listed(familiar, sieve(Side.CRM), DEAL_ANSWER) == (True, True)
+    assert not sieve(Side.CRM, link("d2")).knows("d1", None, DEAL_ANSWER)
+
+
+def test_a_row_is_looked_at_where_its_sync_cell_was_written_meanwhile() -> None:
+    familiar = used_to(Side.TABLE, ROW_ANSWER)
+    assert listed(familiar, sieve(Side.TABLE, r1="Deleted in HighLevel"), ROW_ANSWER) == (False, False)
+    assert listed(familiar, sieve(Side.TABLE, link(row="r2")), ROW_ANSWER) == (False, False)
+    assert listed(familiar, sieve(Side.TABLE), ROW_ANSWER) == (True, True)
+
+
+def test_a_message_that_was_taken_away_but_is_listed_still_is_no_rest_for_later() -> None:
+    familiar, late = Familiar(), ROW_ANSWER | {"sync": "said before"}
+    for _ in range(3):
+        assert listed(familiar, sieve(Side.TABLE, r1=""), late) == (False, True)
+    assert listed(familiar, sieve(Side.TABLE), late) == (False, False)
+
+
+def test_a_copy_of_a_row_does_not_become_familiar() -> None:
+    familiar, copied = Familiar(), ROW_ANSWER | {"id": "copy"}
+    for _ in range(3):
+        one = sieve(Side.TABLE)
+        familiar.lend(one, "columns")
+        assert not one.knows("d1", "copy", copied)
+        assert not one.holds(shown(Side.TABLE, copied))
+    assert not familiar.answers
+
+
+def test_what_cannot_be_written_as_json_is_looked_at() -> None:
+    familiar = Familiar()
+    for _ in range(3):
+        assert listed(familiar, sieve(Side.CRM), DEAL_ANSWER | {"big": 10**30}) == (False, True)
+
+
+def test_answers_that_nobody_gives_any_more_are_forgotten() -> None:
+    familiar = used_to(Side.CRM, DEAL_ANSWER)
+    familiar.answers |= {bytes([at % 256, at // 256]) for at in range(1_003)}
+    assert listed(familiar, sieve(Side.CRM), DEAL_ANSWER) == (False, True)
+    assert len(familiar.answers) == 1
+
+
+_LINKS = (link(), replace(link(), seen=6.0, foreign=6.0), replace(link(), state=LinkState.OUTSIDE))
+
+
+@given(
+    side=some.sampled_from(Side),
+    listings=some.lists(
+        some.tuples(
+            some.fixed_dictionaries({
+                "name": some.sampled_from(["Roof", "Other"]), "status": some.sampled_from(["open", "o1"]),
+                "at": some.sampled_from([5.0, 6.0]), "sync": some.sampled_from(["", "said"]),
+            }),
+            some.sampled_from(_LINKS), some.sampled_from([{}, {"r1": ""}, {"r1": "said"}]),
+            some.sampled_from(["these", "those"]),
+        ),
+        min_size=3, max_size=12,
+    ),
+)  # fmt: skip
+def test_what_is_known_is_at_rest(side: Side, listings: list[tuple[dict[str, Any], Link, dict[str, str], str]]) -> None:
+    """Whatever happens between listings: a sieve that remembers says the same as one that looks."""
+    familiar = Familiar()
+    for fields, one, messages, columns in listings:
+        answer = fields | {"id": "d1" if side is Side.CRM else "r1"}
+        _, rests = listed(familiar, sieve(side, one, **messages), answer, columns)
+        assert rests is sieve(side, one, **messages).holds(shown(side, answer))

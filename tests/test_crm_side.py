@@ -15,6 +15,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from syncd.at_rest import Sieve
 from syncd.crm import highlevel
 from syncd.crm.side import CONTACTS_ASKED_AT_MOST, FUTILE_SWEEPS, HighLevelSide
 from syncd.fields import DEFAULT_COLUMNS, PIPELINE, Field
@@ -24,6 +25,7 @@ from syncd.sandbox.data import make_location
 from syncd.sandbox.highlevel import HighLevel
 from syncd.sandbox.wire import Fault, Faulty, serve
 from syncd.sides import CrmSide, Lost, Misconfigured, Patch, Person, Refused, SideDown, Unread, Written
+from tests.stored import links_of
 
 LOCATION = "ve9EPM428h8vShlRW1KT"
 DEAL: dict[str, Any] = {
@@ -1090,6 +1092,57 @@ def test_a_contacts_deals_as_search_and_as_get_show_them() -> None:
     for ask in (lambda: side.made_of("c1"), lambda: side.made_deal("d1")):
         with pytest.raises(SideDown):
             ask()
+
+
+# --- deals that a sieve knows ----------------------------------------------------------------------------------------
+
+
+def test_a_sweep_hands_out_what_is_not_at_rest_and_takes_known_answers_no_more_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    location = tied([99, 198], 5)
+    side = location.side()
+    known = links_of(side.sweep(), NAMES)
+    parsed: list[str] = []
+    real = highlevel.parse_opportunity
+
+    def noting(data: Any) -> highlevel.Opportunity:
+        parsed.append(data["id"])
+        return real(data)
+
+    monkeypatch.setattr(highlevel, "parse_opportunity", noting)
+
+    def kept() -> tuple[list[str], int, int]:
+        sieve, calls = Sieve(Side.CRM, known, NAMES, {}), len(location.seen)
+        parsed.clear()
+        records = sorted(record.id for record in side.sweep(sieve))
+        assert sieve.found == known.keys() - set(records)
+        return records, len(set(parsed)), len(location.seen) - calls
+
+    first, second = kept(), kept()
+    assert first == second == ([], 250, first[2])
+    assert kept() == ([], 0, first[2]), "the walk goes the same way"
+    location.deals["d7"] = {**location.deals["d7"], "status": "won"}
+    location.deals |= {"new": deal(300)}
+    assert kept() == (["d300", "d7"], 2, first[2])
+    known["d8"] = (*known["d8"][:4], 1.0, *known["d8"][5:])  # seen at another time
+    assert kept()[:2] == (["d300", "d7", "d8"], 3)
+    del location.deals["d9"]
+    sieve = Sieve(Side.CRM, known, NAMES, {})
+    assert "d9" not in {record.id for record in side.sweep(sieve)} | sieve.found, "a deal that is gone is at no rest"
+
+
+def test_a_known_deal_that_left_the_synced_pipelines_is_looked_at() -> None:
+    location = Location([deal(1), deal(2)])
+    side = location.side(("Côté", "Sales Pipeline"))
+    side.schema()
+    known = links_of(side.sweep(), NAMES)
+    for _ in range(3):
+        assert not list(side.sweep(Sieve(Side.CRM, known, NAMES, {})))
+    side._synced = ("p2",)
+    location.hook = lambda request: None
+    location.search = lambda asked: {"opportunities": list(location.deals.values()), "meta": {"total": 2}}  # type: ignore[method-assign]
+    assert [one.outside for one in side.sweep(Sieve(Side.CRM, known, NAMES, {}))] == ["p1", "p1"]
 
 
 # --- against the sandbox, over HTTP ----------------------------------------------------------------------------------

@@ -365,6 +365,31 @@ def test_killed_at_any_statement_of_its_making_it_opens_the_next_time(
     pytest.fail("making the file has no end")
 
 
+def test_a_file_of_version_2_keeps_its_links_and_rows(tmp_path: Path) -> None:
+    store = Store(tmp_path, "acme")
+    store.put_links([make_link("d1"), make_link("d2", row="r2")])
+    store.put_sheet_rows({"r1": (3, "cells", "windows")}, (), 1.0)
+    links, sheet = {deal: unpacked(one) for deal, one in store.links().items()}, store.sheet_rows()
+    for table in ("links", "sheet_rows"):  # as version 2 made them
+        [(made,)] = store.connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchall()
+        store.connection.execute(f"ALTER TABLE {table} RENAME TO newer")
+        store.connection.execute(f"{made} WITHOUT ROWID")
+        store.connection.execute(f"INSERT INTO {table} SELECT * FROM newer")  # noqa: S608
+        store.connection.execute("DROP TABLE newer")
+    store.connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'rows_of_their_own'")
+    store.connection.execute("PRAGMA user_version=2")
+    store.connection.commit()
+    store.close()
+    assert list(Store(tmp_path, "acme", read_only=True).links()) == ["d1", "d2"], "read before the daemon starts anew"
+    newer = Store(tmp_path, "acme")
+    assert ({deal: unpacked(one) for deal, one in newer.links().items()}, newer.sheet_rows()) == (links, sheet)
+    [(made,)] = newer.connection.execute("SELECT sql FROM sqlite_master WHERE name = 'links'").fetchall()
+    assert "ROWID" not in made
+    newer.put_links([make_link("d1", row="moved")])
+    assert newer.links()["d1"].row == "moved", "one link a deal"
+    assert newer.count_links() == 2
+
+
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_newer_file_is_refused_with_a_sentence(tmp_path: Path, read_only: bool) -> None:
     store = Store(tmp_path, "acme")

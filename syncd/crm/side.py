@@ -14,7 +14,7 @@ from operator import attrgetter
 from sys import intern
 from typing import Any, Final, TypeVar
 
-from syncd.at_rest import Sieve
+from syncd.at_rest import Familiar, Sieve
 from syncd.crm.highlevel import (
     PAGE,
     BadToken,
@@ -26,6 +26,7 @@ from syncd.crm.highlevel import (
     Duplicate,
     DuplicateContact,
     Forbidden,
+    Glimpse,
     HighLevelClient,
     HighLevelError,
     MissingScope,
@@ -134,6 +135,7 @@ class _Walk:
     `boundaries` maps those contacts to whether the last two rows shared it.
     """
 
+    sieve: Sieve | None = None
     found: set[str] = field(default_factory=set)
     total: int | None = None
     boundaries: dict[str, bool] = field(default_factory=dict)
@@ -148,13 +150,17 @@ class _Walk:
         """Whether as many deals were seen as the total counts."""
         return self.total is not None and not self.short
 
-    def new(self, page: SearchPage) -> list[Opportunity]:
+    def is_known(self, id: str, answer: Mapping[str, Any]) -> bool:
+        """Whether nothing of this answer has to be looked at."""
+        return self.sieve is not None and self.sieve.knows(id, None, answer)
+
+    def new(self, page: SearchPage) -> list[Opportunity | Glimpse]:
         """The deals of a page that were not seen before."""
-        fresh = list({deal.id: deal for deal in page.opportunities if deal.id not in self.found}.values())
+        fresh = list({deal.id: deal for deal in page.rows if deal.id not in self.found}.values())
         self.found.update(deal.id for deal in fresh)
         return fresh
 
-    def note_boundary(self, rows: Sequence[Opportunity]) -> None:
+    def note_boundary(self, rows: Sequence[Opportunity | Glimpse]) -> None:
         """Remembers the contact of the last row of a page that another page follows."""
         contact_id = rows[-1].contact_id
         if contact_id:
@@ -181,6 +187,7 @@ class HighLevelSide:
         self._no_owner: str | None = None  # what clears assignedTo: null until it is refused (§13.3)
         self._contacts_readable = True
         self._probed: tuple[float, bool] | None = None  # when, and whether search filters by `date_updated`
+        self._familiar = Familiar()
         self._straddling: set[str] = set()  # contacts that had deals skipped: asked for first the next time
         self._futile: dict[str | None, tuple[tuple[int, int | None], int]] = {}
         self.use(fields)
@@ -267,15 +274,18 @@ class HighLevelSide:
         Raises `SideDown` where it cannot be completed. A deal may still be missing from it (SPEC §3.6: only suspected).
         """
         seen: set[str] = set()
-        for pipeline_id in self._scopes():
-            walk = _Walk()
+        scopes = self._scopes()
+        if sieve is not None:
+            self._familiar.lend(sieve, (self._names, self._synced))
+        for pipeline_id in scopes:
+            walk = _Walk(sieve)
             for deal in self._walked(walk, pipeline_id):
                 if deal.location_id not in (None, self.client.location_id):
                     continue  # a read by its id says so
                 if deal.id in seen:
                     continue  # one that moved on while we walked
                 seen.add(deal.id)
-                if (record := self._unless_held(deal, sieve)) is not None:
+                if isinstance(deal, Opportunity) and (record := self._unless_held(deal, sieve)) is not None:
                     yield record
 
     def changed(self, since: float) -> list[Record] | None:
@@ -324,7 +334,7 @@ class HighLevelSide:
         older = [deal for deal in page.opportunities if deal.updated_at is not None and deal.updated_at < instant - 1]
         return None if older else page
 
-    def _walked(self, walk: _Walk, pipeline_id: str | None) -> Iterator[Opportunity]:
+    def _walked(self, walk: _Walk, pipeline_id: str | None) -> Iterator[Opportunity | Glimpse]:
         yield from self._pages(walk, pipeline_id, PAGE)
         before = (len(walk.found), walk.total)
         known, left = self._futile.pop(pipeline_id, (None, 0))
@@ -334,7 +344,7 @@ class HighLevelSide:
             # The total drifts by itself (§3.1): while both numbers stay, looking everywhere again would find nothing.
             self._futile[pipeline_id] = (before, FUTILE_SWEEPS if thorough else left - 1)
 
-    def _pages(self, walk: _Walk, pipeline_id: str | None, limit: int) -> Iterator[Opportunity]:
+    def _pages(self, walk: _Walk, pipeline_id: str | None, limit: int) -> Iterator[Opportunity | Glimpse]:
         """One walk. It ends at an empty page, at a short one that names no next, or where it would turn in circles."""
         cursor: Cursor | None = None
         used: set[Cursor] = set()
@@ -342,8 +352,10 @@ class HighLevelSide:
         count = 0
         while True:
             with _usable():
-                page = self.client.search_page(pipeline_id=pipeline_id, limit=limit, cursor=cursor)
-            rows, walk.total = page.opportunities, page.total if page.total is not None else walk.total
+                page = self.client.search_page(
+                    pipeline_id=pipeline_id, limit=limit, cursor=cursor, is_known=walk.is_known
+                )
+            rows, walk.total = page.rows, page.total if page.total is not None else walk.total
             yield from walk.new(page)
             # A short page alone is no end where the total counts more deals: then one more page is asked for.
             if not rows or (not page.more and (walk.whole or (len(rows) < limit and walk.total is None))):
@@ -362,7 +374,7 @@ class HighLevelSide:
             here.update(deal.id for deal in rows)
             walk.note_boundary(rows)
 
-    def _skipped(self, walk: _Walk, pipeline_id: str | None, thorough: bool) -> Iterator[Opportunity]:
+    def _skipped(self, walk: _Walk, pipeline_id: str | None, thorough: bool) -> Iterator[Opportunity | Glimpse]:
         """Deals that page boundaries skipped: those of the boundaries' contacts, then by another walk (§3.2).
 
         Contacts that had such deals before come first; where `thorough` is false nothing else is asked.
@@ -662,7 +674,7 @@ def _stands_in_the_way(refusal: Duplicate) -> Refused:
 
 def _onward(page: SearchPage) -> Cursor | None:
     """Where the next page starts: at the rows that share the last one's place, since more of them may follow (§3.2)."""
-    rows = page.opportunities
+    rows = page.rows
     if page.cursor != rows[-1].sort:
         return page.cursor
     return next((deal.sort for deal in reversed(rows) if deal.sort != page.cursor), page.cursor)

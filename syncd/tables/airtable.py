@@ -14,7 +14,7 @@ from itertools import groupby
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from syncd.at_rest import Sieve
+from syncd.at_rest import Familiar, Sieve
 from syncd.fields import KEY_COLUMN, MESSAGE_COLUMN, Field
 from syncd.http import Bucket, Http, HttpError, NoAnswer, scrub, shared_bucket
 from syncd.model import ABSENT, Missing, Raw, Record, Side, Stamp
@@ -137,6 +137,7 @@ class AirtableSide:
         self._remembered = dict(remembered)
         self._threads = threads
         self._layout: Layout | None = None
+        self._familiar = Familiar()
         self._created: dict[str, float] = {}  # when each row was made, for `edited`
         self._refused_formulas: set[str] = set()
         self._ids_proved = False  # whether a formula has found rows by RECORD_ID(); one that errs drops them silently
@@ -243,6 +244,8 @@ class AirtableSide:
         """
         layout = self._ready()
         columns = layout.column_ids if column_ids is None else column_ids
+        if sieve is not None:
+            self._familiar.lend(sieve, layout)
         for attempt in range(LISTINGS_AT_MOST):
             records: dict[str, Record] = {}
             created: dict[str, float] = {}

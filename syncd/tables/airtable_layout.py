@@ -165,6 +165,10 @@ class Layout:
     def unless_held(self, row: Any, sieve: Sieve | None) -> Record | None:
         """A row of the API as a record; None where the sieve holds it, and none has to be made. Raises `Unreadable`."""
         id, values = _parts(row)
+        beside = self.beside
+        partner = _shown(values.get(beside[KEY])).strip() or None
+        if sieve is not None and sieve.knows(partner, id, row):
+            return None
         raw: list[Raw] = [*map(values.get, self.reading)]
         plain = _PLAIN.issuperset(map(type, raw)) and math.inf not in raw and -math.inf not in raw
         odd = () if plain else [at for at, cell in enumerate(raw) if not _can_be_told(cell)]
@@ -174,10 +178,9 @@ class Layout:
             cell = raw[at]
             if type(cell) is str:
                 raw[at] = options.get(cell) or cell
-        stage, beside = self.stage_at, self.beside
+        stage = self.stage_at
         if stage is not None:
             raw[stage : stage + 2] = [[raw[stage], raw[stage + 1]]]
-        partner = _shown(values.get(beside[KEY])).strip() or None
         message = _shown(values.get(beside[MESSAGE])) if MESSAGE in beside else None
         if sieve is not None and sieve.holds_row(id, None if odd else raw, partner, message):
             return None
