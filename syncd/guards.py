@@ -198,12 +198,13 @@ def held_sets(found: Sequence[HeldSet], ground: Ground, total: int, limits: Limi
 
 def _sentence(held: HeldSet, ground: Ground, total: int) -> str:
     count, side = len(held.members), ground.labels[held.side]
+    plural = "" if count == 1 else "s"
     mend = f"Look with `syncd plan`, then carry it out with `syncd approve {held.digest}`."
     if held.kind is GuardKind.DELETIONS:
-        noun = "deals" if held.side is Side.CRM else "rows"
-        return f"{count} {noun} of {total} links would be deleted in {side} at once. {mend}"
+        noun = "deal" if held.side is Side.CRM else "row"
+        return f"{count} {noun}{plural} of {total} links would be deleted in {side} at once. {mend}"
     if held.kind is GuardKind.DEALS:
-        return f"{count} new deals would be made in {side} at once. {mend}"
+        return f"{count} new deal{plural} would be made in {side} at once. {mend}"
     column = next((one.columns[-1] for one in ground.fields if one.name == held.field), held.field)
     news = {member.new for member in held.members}
     same = " to the same value" if len(news) == 1 and count > 1 else ""

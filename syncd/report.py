@@ -363,10 +363,8 @@ def history_lines(
         lines.append(f"{local(write.at)}  {labels[write.side]:<10} {what}{state}")
         for change in write.changes if write.action != "create" else ():
             column = columns.get(change.field, change.field.capitalize())
-            lines.append(
-                f"      {column}: {printable(change.shown_old) or '(blank)'} -> "
-                f"{printable(change.shown_new) or '(blank)'}   ({change.why})"
-            )
+            old = "" if change.kind == ChangeKind.RENAME.value else f"{printable(change.shown_old) or '(blank)'} "
+            lines.append(f"      {column}: {old}-> {printable(change.shown_new) or '(blank)'}   ({change.why})")
         if write.note:
             lines.append(f"      {printable(write.note)}")
     nothing = "Nothing was written yet." if asked is None else f"Nothing of “{clipped(asked)}” was written."

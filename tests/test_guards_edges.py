@@ -193,8 +193,8 @@ def test_the_sentence_of_a_held_set_says_how_many_where_and_what_to_do() -> None
         f"“Value” would change in HighLevel on 1 of 9 records at once. {mend}",
         f"“Stage” would change in Airtable on 2 of 9 records at once. {mend}",
         f"“Status” would change in Airtable on 2 of 9 records at once to the same value. {mend}",
-        f"1 deals of 9 links would be deleted in HighLevel at once. {mend}",
-        f"1 rows of 9 links would be deleted in Airtable at once. {mend}",
+        f"1 deal of 9 links would be deleted in HighLevel at once. {mend}",
+        f"1 row of 9 links would be deleted in Airtable at once. {mend}",
         f"2 new deals would be made in HighLevel at once. {mend}",
     }
     gone = made_set(GuardKind.CHANGES, Side.TABLE, "phone", [Member("a", "1", "2")])

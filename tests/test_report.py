@@ -310,6 +310,17 @@ def test_the_history_calls_columns_as_the_plan_does(filled: World) -> None:
     assert any(line.startswith("      Status: open -> won") for line in bare)
 
 
+def test_the_history_of_a_new_name_does_not_show_it_as_the_old_one(filled: World) -> None:
+    (sales, *others) = filled.crm.vocabulary.pipelines
+    stages = tuple(replace(stage, name=f"{stage.name} 2") for stage in sales.stages)
+    filled.crm.vocabulary = replace(filled.crm.vocabulary, pipelines=(replace(sales, stages=stages), *others))
+    filled.run()
+    told = history_lines(filled.store.history(deal=A), LABELS, COLUMNS)
+    lines = [line.strip() for line in told if "is now called" in line]
+    assert lines, told
+    assert all(line.startswith("Stage: -> ") for line in lines), lines
+
+
 def test_the_line_of_a_pass_counts_what_is_held() -> None:
     """Writes that wait for a person are not "nothing to write"."""
     members = [Member(f"deal{number}", "Alpha", "open", "won") for number in range(25)]

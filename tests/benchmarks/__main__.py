@@ -51,6 +51,15 @@ def alternated(first: Callable[[], None], second: Callable[[], None], rounds: in
     return [(statistics.median(wall for wall, _ in seen), statistics.median(cpu for _, cpu in seen)) for seen in times]
 
 
+def first_pass(environment: Mapping[str, str], folder: Path, rounds: int) -> tuple[float, float]:
+    """The median wall and CPU seconds of an idle pass on sides that have listed nothing before."""
+    seen = []
+    for _ in range(rounds):
+        with opened(environment, folder) as scene:
+            seen.append(timed(scene.run_idle))
+    return statistics.median(wall for wall, _ in seen), statistics.median(cpu for _, cpu in seen)
+
+
 def measure(deals: int, folder: Path, rounds: int) -> tuple[Measured, float]:
     """Everything about one size, and the seconds that `syncd status` takes on its state."""
     note(f"{deals:,} deals: starting the sandbox")
@@ -73,10 +82,11 @@ def measure(deals: int, folder: Path, rounds: int) -> tuple[Measured, float]:
             note(f"{deals:,} deals: filled in {fill_seconds:.1f} s; {rounds} idle passes and bare loops")
             scene.page_bare()  # both have run once before they are timed
             bare_times, idle_times = alternated(scene.page_bare, scene.run_idle, rounds)
+        first_times = first_pass(environment, folder, rounds)
         note(f"{deals:,} deals: memory of a fresh process")
         peak = peak_memory(str(folder), environment)
         status = median_start("status", SYNCD_STATE_DIR=str(folder), **environment)
-    return Measured(deals, fill, fill_seconds, idle, bare_times, idle_times, peak), status
+    return Measured(deals, fill, fill_seconds, idle, bare_times, idle_times, first_times, peak), status
 
 
 def median_start(*arguments: str, **variables: str) -> float:
