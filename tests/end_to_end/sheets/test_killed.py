@@ -127,6 +127,7 @@ def test_killed_at_a_new_deal(tmp_path: Path, kind: str, effect: bool) -> None:
 
         intercept(room.sandbox.crm_http, act, "POST", contains="New roof")
         assert killed_when(room, lambda: bool(stands))
+        wait_for(lambda: any("New roof" in one.body for one in room.sandbox.crm_http.log), "its request is over")
         room.table.sort("Name")
         room.type("New roof", Value=20)
         for _ in range(3):
