@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
 SEEDS ?= 20000
+# One more than cores: many tests wait for another process.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
@@ -22,7 +24,7 @@ demo: $(VENV)/.run ## Try it: a local HighLevel, a local Airtable and the daemon
 	$(BIN)/python -m syncd demo $(if $(TABLE),--table $(TABLE)) $(ARGS)
 
 test: $(VENV)/.dev ## Run all tests
-	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from syncd.at_rest import Sieve
+from syncd.at_rest import Familiar, Sieve
 from syncd.fields import DEFAULT_COLUMNS, Field
 from syncd.incremental import Memory
 from syncd.model import ABSENT, Direction, Missing, Raw, Record, Side, Stamp
@@ -137,6 +137,8 @@ class _MemorySide:
         self.log: list[LoggedWrite] = []
         self.made = 0
         self.reads: list[str] = []  # ids read one by one, in order
+        self.familiar = Familiar()
+        self.knew = 0  # answers that were known
 
     @property
     def server_now(self) -> float:
@@ -180,6 +182,18 @@ class _MemorySide:
     def creates(self) -> list[str]:
         """Ids of records that were made."""
         return [write.id for write in self.log if write.verb == "create"]
+
+    def looked_at(self, shown: Iterable[Record], sieve: Sieve | None, columns: object) -> Iterator[Record]:
+        """What has to be looked at; the real sides leave out answers that they know, too."""
+        if sieve is not None:
+            self.familiar.lend(sieve, columns)
+        for record in shown:
+            deal, row = (record.id, None) if self.side is Side.CRM else (record.partner, record.id)
+            told = [record.id, record.raw, record.stamp, record.partner, record.message, record.title]
+            if sieve is not None and sieve.knows(deal, row, [*told, record.outside, sorted(record.lacks)]):
+                self.knew += 1
+            else:
+                yield record
 
 
 # --- the CRM ---------------------------------------------------------------------------------------------------------
@@ -249,7 +263,7 @@ class MemoryCrm(_MemorySide):
         with self.call("schema"):
             return self.vocabulary
 
-    def sweep(self, _sieve: Sieve | None = None) -> Iterator[Record]:
+    def sweep(self, sieve: Sieve | None = None) -> Iterator[Record]:
         """Deals as the search index has them."""
         with self.call("sweep", None, max(1, math.ceil(len(self.deals) / PAGE))):
             shown, newest = [], min(self.clock.now - self.lag, self.frozen_at)
@@ -260,7 +274,11 @@ class MemoryCrm(_MemorySide):
                 record = self.record(deal, indexed[-1])
                 if record.outside is None:
                     shown.append(record)
-            yield from shown
+            yield from self.looked_at(shown, sieve, self.scope())
+
+    def scope(self) -> object:
+        """What a deal's reading depends on."""
+        return self.fields, [p.id for p in self.vocabulary.pipelines if p.synced]
 
     def changed(self, since: float) -> list[Record] | None:
         """Deals that the index shows with a newer stamp, also those of other pipelines."""
@@ -547,10 +565,10 @@ class MemoryTable(_MemorySide):
         message = held.message if self.sync_column else None
         return Record(row, tuple(raw), partner=held.key, message=message, title=str(held.cells.get("name") or ""))
 
-    def sweep(self, _sieve: Sieve | None = None) -> Iterator[Record]:
-        """Every row."""
+    def sweep(self, sieve: Sieve | None = None) -> Iterator[Record]:
+        """Every row that is not known."""
         with self.call("sweep", None, max(1, math.ceil(len(self.rows) / PAGE))):
-            yield from [self.record(row) for row in list(self.rows)]
+            yield from self.looked_at([self.record(row) for row in list(self.rows)], sieve, self.fields)
 
     def changed(self, since: float) -> list[Record] | None:
         """Rows that were made or edited since; their keys count."""

@@ -55,7 +55,7 @@ REQUIRED: Final = (
     *("settled a deletion: done", "settled a deletion: not_done"),
     *("second look: adopted", "second look: held or adopted", "conflict, later wins", "conflict logged"),
     *("window hit", "write thrown away", "one-way column overwritten", "shadow taken", "planned again"),
-    "planned with what rests",
+    *("planned with what rests", "known deal", "known row"),
     *("at rest: twofold", "at rest: wrong key", "at rest: outside", "at rest: unknown choice"),
     *("busy", "conflict inside the window", "conflict outside the window"),
     *("at rest: typed into a one-way column", "at rest: unlisted owner", "at rest: tidied by a server"),
@@ -86,6 +86,8 @@ def planned(simulation: Simulation, real: Callable[[View], Plan]) -> Callable[[V
     def make_plan(view: View) -> Plan:
         plan = real(view)
         simulation.marks["plan"] += 1
+        simulation.marks["known deal"] = simulation.world.crm.knew
+        simulation.marks["known row"] = simulation.world.table.knew
         simulation.checks.planned_at = simulation.ghost.tick
         if simulation.knobs.replans:
             if real(view) != plan:

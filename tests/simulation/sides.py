@@ -148,7 +148,7 @@ class SimCrm(MemoryCrm):
         """Whether the index does not have the newest version."""
         return self.indexed(deal) is not self.deals[deal][-1]
 
-    def sweep(self, _sieve: Sieve | None = None) -> Iterator[Record]:
+    def sweep(self, sieve: Sieve | None = None) -> Iterator[Record]:
         """Deals as the index has them, page by page; people edit between two pages."""
         with self.call("sweep"):
             shown: dict[str, Record] = {}
@@ -168,7 +168,8 @@ class SimCrm(MemoryCrm):
                         if version is not None and version.values is not None and not hidden:
                             shown[deal] = self.record(deal, version)
                     self.step("crm", "page", "after", page)
-            yield from [record for record in shown.values() if record.outside is None]
+            inside = [record for record in shown.values() if record.outside is None]
+            yield from self.looked_at(inside, sieve, self.scope())
 
     def changed(self, since: float) -> list[Record] | None:
         """What the index says was changed since. Entries get lost, for good or for this pass, and come twice."""
@@ -308,7 +309,7 @@ class SimTable(MemoryTable):
                 if column in edited:
                     row.edited[column] = edited[column]
 
-    def sweep(self, _sieve: Sieve | None = None) -> Iterator[Record]:
+    def sweep(self, sieve: Sieve | None = None) -> Iterator[Record]:
         """Rows page by page."""
         with self.call("sweep"):
             shown: dict[str, Record] = {}
@@ -329,7 +330,7 @@ class SimTable(MemoryTable):
                         if row in self.rows and not hidden:
                             shown[row] = self.record(row)
                     self.step("table", "page", "after", page)
-            yield from shown.values()
+            yield from self.looked_at(shown.values(), sieve, self.fields)
 
     def changed(self, since: float) -> list[Record] | None:
         """Rows that were edited since, likewise."""
