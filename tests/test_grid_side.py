@@ -726,7 +726,7 @@ def test_a_row_that_was_edited_right_before_its_deletion_stays(world: GridWorld)
 # --- doctor ----------------------------------------------------------------------------------------------------------
 
 
-def test_doctor_names_open_files_and_formulas(world: GridWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_names_open_files_and_formulas(world: GridWorld, tmp_path: Path) -> None:
     from syncd.cli import doctor
     from syncd.settings import WorkbookSettings
 
@@ -736,21 +736,26 @@ def test_doctor_names_open_files_and_formulas(world: GridWorld, monkeypatch: pyt
     world.table.schema()
 
     class Here:
-        table = WorkbookSettings(type="workbook", path="deals.xlsx")
+        table = WorkbookSettings(type="workbook", path=str(tmp_path / "deals.xlsx"))
 
         def __init__(self, side: object) -> None:
             self.side = side
 
-    def lines(told: str) -> list[str]:
-        monkeypatch.setattr(doctor, "file_problem", lambda _path: told)
+    def lines() -> list[str]:
         connection: Any = Here(world.table)
         connection.table = lambda _store: world.table
-        return [check.sentence for check in doctor.sheet_checks(Here, connection, world.store)]  # type: ignore[arg-type]
+        checks = doctor.sheet_checks(Here, connection, world.store)  # type: ignore[arg-type]
+        return [f"{check.mark} {check.sentence} {check.code}" for check in checks]
 
-    assert lines("deals.xlsx is open in Excel.")[0] == "deals.xlsx is open in Excel."
-    found = lines("")
-    assert found[0] == "it can be written, and nobody has it open."
-    assert any("1 cell holds a formula in “Value”" in one for one in found)
+    assert lines()[0].startswith("MEND syncd's user may not write"), "there is no such file"
+    assert lines()[0].endswith(" 3")
+    (tmp_path / "deals.xlsx").touch()
+    (tmp_path / "~$deals.xlsx").write_bytes(b"\x03Ann")
+    assert lines()[0].startswith("note deals.xlsx is open in Excel (Ann)")
+    (tmp_path / "~$deals.xlsx").unlink()
+    found = lines()
+    assert found[0] == "ok   it can be written, and nobody has it open. 0"
+    assert any(one.startswith("note 1 cell holds a formula in “Value”") for one in found)
 
 
 def test_a_servers_column_of_formulas_is_known_once_its_rows_were_read(tmp_path: Path) -> None:

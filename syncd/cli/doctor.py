@@ -27,17 +27,29 @@ WRITES_UNSEEN = "can only be seen by writing; the first write that is refused na
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The outcome of one check. `code` is 0 where all is well, else what it means for the exit code."""
+    """The outcome of one check. `code` is 0 where all is well, else what it means for the exit code; a `note` is no
+    fault, but somebody may want to know it."""
 
     about: str
     good: bool
     sentence: str
     code: int = 0
+    note: bool = False
+
+    @property
+    def mark(self) -> str:
+        """How its line begins."""
+        return ("note" if self.note else "ok  ") if self.good else "MEND"
 
 
 def good(about: str, sentence: str) -> Check:
     """A check that passed."""
     return Check(about, True, sentence)
+
+
+def noted(about: str, sentence: str) -> Check:
+    """A check that passed, with something to know."""
+    return Check(about, True, sentence, note=True)
 
 
 def bad(about: str, sentence: str, code: int = 1) -> Check:
@@ -67,9 +79,10 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
 def _show(name: str, checks: list[Check], as_json: bool) -> None:
     if as_json:
-        say_json({"pair": name, "checks": [{"about": c.about, "good": c.good, "sentence": c.sentence} for c in checks]})
+        told = [{"about": c.about, "good": c.good, "note": c.note, "sentence": c.sentence} for c in checks]
+        say_json({"pair": name, "checks": told})
         return
-    say([f"{name}:", *(f"  {'ok  ' if check.good else 'MEND'}  {check.about}: {check.sentence}" for check in checks)])
+    say([f"{name}:", *(f"  {check.mark}  {check.about}: {check.sentence}" for check in checks)])
 
 
 def state_checks(settings: Settings) -> Iterator[Check]:
@@ -92,7 +105,7 @@ def state_checks(settings: Settings) -> Iterator[Check]:
         yield good("SQLite", sqlite3.sqlite_version)
     else:
         wanted = ".".join(map(str, SAFE_SQLITE))
-        yield good(
+        yield noted(
             "SQLite",
             f"{sqlite3.sqlite_version} works; from {wanted} on a rare fault is mended (pip install pysqlite3).",
         )
@@ -218,36 +231,31 @@ def sheet_checks(pair: PairSettings, connection: Connection, store: Store) -> It
     if not isinstance(side, GridSide):
         return
     if pair.table.type == "workbook":
-        problem = file_problem(pair.table.file)
-        if problem:
-            yield good("file", problem)
-        else:
-            yield good("file", "it can be written, and nobody has it open.")
+        yield file_check(pair.table.file)
     formulas = side.formula_cells()
     for name, count in formulas.items():
         cells = "1 cell holds" if count == 1 else f"{count} cells hold"
-        yield good("formulas", f"{cells} a formula in “{name}”, so they are not synced. Type the values themselves.")
+        yield noted("formulas", f"{cells} a formula in “{name}”, so they are not synced. Type the values themselves.")
 
 
-def file_problem(path: Path) -> str:
-    """Why a file cannot be written now; "" where it can. Changes wait until then."""
+def file_check(path: Path) -> Check:
+    """Whether a file can be written now. Changes wait until then."""
     from syncd.tables.files import TableFile
 
-    busy = TableFile(path).busy()
-    if busy:
-        return str(busy)
     target = Path(os.path.realpath(path))
     if not os.access(target, os.R_OK | os.W_OK) or not os.access(target.parent, os.W_OK | os.X_OK):
-        return f"syncd's user may not write {target} and its folder, so changes from HighLevel wait. Give it the right."
-    return ""
+        mend = "so changes from HighLevel wait. Give it the right."
+        return bad("file", f"syncd's user may not write {target} and its folder, {mend}", 3)
+    busy = TableFile(path).busy()
+    return noted("file", busy) if busy else good("file", "it can be written, and nobody has it open.")
 
 
 def column_checks(pair: PairSettings, schema: TableSchema) -> Iterator[Check]:
     """Columns that are lacking, computed, or of a type that does not fit."""
     if schema.missing:
-        yield good("columns", f"not in the table, so not synced: {', '.join(schema.missing)}.")
+        yield noted("columns", f"not in the table, so not synced: {', '.join(schema.missing)}.")
     if not schema.message:
-        yield good("columns", f"no “{pair.message_column}” column: messages for people stand only in `syncd status`.")
+        yield noted("columns", f"no “{pair.message_column}” column: messages for people stand only in `syncd status`.")
     for name, column in schema.columns.items():
         if column.kind == "computed":
             yield bad(
@@ -271,7 +279,7 @@ def option_checks(schema: TableSchema, vocabulary: Vocabulary) -> Iterator[Check
         strange = [label for label in column.options.values() if folded(label) not in known]
         lacking = len(known - {folded(label) for label in column.options.values()})
         if strange:
-            yield good("options", f"“{column.name}” offers what HighLevel does not have: {choices(strange)}.")
+            yield noted("options", f"“{column.name}” offers what HighLevel does not have: {choices(strange)}.")
         if lacking:
             yield good("options", f"“{column.name}” lacks {lacking} option(s); each is added when a deal brings it.")
 
@@ -281,5 +289,5 @@ def _clock(label: str, offset: float | None) -> Check:
     if offset is None:
         return bad("clocks", f"{label}'s clock could not be checked. Mend what is said of {label} first.", 0)
     if abs(offset) > CLOCK_TOLERANCE_SECONDS:
-        return good("clocks", f"this machine is {offset:+.0f} s from {label}'s clock; edit times are corrected by it.")
+        return noted("clocks", f"this machine is {offset:+.0f} s from {label}'s clock; edit times are corrected by it.")
     return good("clocks", f"this machine and {label} agree.")

@@ -42,7 +42,7 @@ def test_a_file_that_is_open_in_excel_is_read_and_written_when_it_is_closed(tmp_
         status = room.run("status")
         assert (status.code, "is open in Excel (Ann Lee)" in status.out) == (0, True)
         assert room.run("status", "--json").json["waiting"] == 4
-        assert "open in Excel (Ann Lee)" in room.run("doctor").out
+        assert f"note  file: {room.table.path.name} is open in Excel (Ann Lee)" in room.run("doctor").out
         room.later()
         room.highlevel.person_edit(moved, status="lost")
         room.rests()
