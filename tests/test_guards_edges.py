@@ -80,6 +80,17 @@ def view(links: list[Link], crm: list[str] = [], table: dict[str, str | None] = 
     )
 
 
+def test_what_is_held_as_a_sheets_accident_is_left_out_of_the_plan() -> None:
+    """All of a shuffled deal; of an old copy what it would write to its side."""
+    edits = [update(deal, change(STATUS, "open", "won"), target=Side.CRM) for deal in ("a", "b", "c", "d")]
+    back = update("b", change(VALUE, "1", "2"))
+    held = [
+        made_set(GuardKind.SHUFFLED, Side.CRM, "", [Member("a", None, None)]),
+        made_set(GuardKind.OLD_COPY, Side.CRM, "", [Member("b", None, None)]),
+    ]
+    assert without(Plan(updates=[*edits, back]), held, GROUND).updates == [edits[2], edits[3], back]
+
+
 # --- sets and their names --------------------------------------------------------------------------------------------
 
 
@@ -337,6 +348,21 @@ def test_what_a_complete_sweep_lacks_is_missing() -> None:
         Side.CRM: [("dealGone", "dealGone", None, "Gone"), ("dealLast", "dealLast", None, "Last")],
         Side.TABLE: [("dealHere", "rowGone", None, "Here")],
     }
+
+
+def test_a_row_of_a_sheet_that_only_lost_its_id_is_not_missing() -> None:
+    """Where nothing but the id says whose a row is, name and contact tell that it is there still."""
+
+    def named(deal: str, name: str) -> Link:
+        return Link(deal, deal, shadow=packed_shadow({"name": Agreed(name, name, name, name)}, FIELD_NAMES))
+
+    def row(id: str, name: str, key: str | None) -> Record:
+        return Record(id, (name, *(None,) * (len(FIELDS) - 1)), partner=key)
+
+    rows = {"new1": row("new1", "Roof", None), "new2": row("new2", "Wall", "otherDeal")}
+    seen = replace(view([named("d1", "Roof"), named("d2", "Wall")], ["d1", "d2"]), table=rows)
+    for by_key, wanted in ((True, ["d2"]), (False, ["d1", "d2"])):
+        assert [one.record for one in missing_records(replace(seen, rows_by_key=by_key))[Side.TABLE]] == wanted
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ from syncd.values import (
     choices,
     clipped,
     codec_for,
+    folded,
+    label_of,
     money,
 )
 
@@ -215,3 +217,11 @@ def test_a_number_has_the_precision_of_its_column_else_two_digits() -> None:
 
 def test_the_four_statuses() -> None:
     assert [StatusCodec().from_crm(one) for one in STATUSES] == ["open", "won", "lost", "abandoned"]
+
+
+def test_options_are_looked_up_by_what_is_shown_and_by_what_they_were_called_first() -> None:
+    column = Column("fld", "Status", "select", options={"sel1": "Won", "sel2": "Gone"})
+    names = Names({"sel2": "Lost"})
+    assert (names.of("sel1", column), names.of("sel2", column)) == (["won", "won"], ["gone", "lost"])
+    assert (names.met("sel1"), names.met("sel2"), names.met(["sel2"]), names.met(2)) == ("sel1", "Lost", ["sel2"], 2)
+    assert names.of(["sel2"], column) == [folded(label_of(["sel2"], column))] * 2
