@@ -2,7 +2,8 @@
 
 Nearly every link of nearly every pass is at rest. Its records are compared with the shadow's fingerprints as they come,
 and thrown away: that is half of a pass's time and two thirds of its memory (tests/benchmarks). What differs in the
-least (a value, a stamp, a key, a message, an odd answer) is kept and planned. Where only one record of a link is at
+least (a value, a stamp, a key, a message, an odd answer) is kept and planned. An answer that comes again word for word
+is not even made a record of (`Familiar`): where the daemon has to look at everything each time, most do. Where only one record of a link is at
 rest, or everything has to be judged after all, it is put together again from the shadow, to which it is equal.
 """
 
@@ -18,8 +19,6 @@ import orjson
 from syncd.model import Link, LinkState, Raw, Record, Side, StoredLink, print_of_raw
 
 BOTH = LinkState.BOTH.value
-
-
 _64_BITS = 2**64 - 1
 
 
@@ -32,7 +31,7 @@ class Familiar:
     listings: int = 0
 
     def lend(self, sieve: Sieve, columns: object) -> None:
-        """A listing begins; how an answer is read depends on `columns` alone. Raises nothing."""
+        """A listing begins; how an answer is read depends on `columns` alone."""
         if self.listings:
             if len(self.answers) > 2 * len(sieve.known) + 1_000:  # of answers that nobody will give again
                 self.answers.clear()
