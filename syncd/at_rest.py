@@ -3,8 +3,10 @@
 Nearly every link of nearly every pass is at rest. Its records are compared with the shadow's fingerprints as they come,
 and thrown away: that is half of a pass's time and two thirds of its memory (tests/benchmarks). What differs in the
 least (a value, a stamp, a key, a message, an odd answer) is kept and planned. An answer that comes again word for word
-is not even made a record of (`Familiar`): where the daemon has to look at everything each time, most do. Where only one record of a link is at
-rest, or everything has to be judged after all, it is put together again from the shadow, to which it is equal.
+is not even taken apart (`Familiar`): where the daemon has to look at everything each time, most do.
+
+Where only one record of a link is at rest, or everything has to be judged after all, it is put together again from the
+shadow, to which it is equal.
 """
 
 from __future__ import annotations
