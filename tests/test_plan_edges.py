@@ -1112,6 +1112,167 @@ def row_that_may_be_one_of_two_deals(bench: Bench) -> View:
     return replace(view, matched=frozenset({("named", "dealC3")}))
 
 
+# --- sheets: rows that lost their ids --------------------------------------------------------------------------------
+
+
+def sheet(bench: Bench, *gone: str) -> View:
+    """A table in which nothing but its id says whose a row is; these rows carry theirs no more."""
+    view = replace(bench.view(), rows_by_key=True)
+    return reading(lost(view, *gone), table=dict.fromkeys(gone, ABSENT))
+
+
+@whole
+def id_cleared(bench: Bench) -> View:
+    bench.table.put("other", "", **CELLS)
+    return sheet(bench, "row-dealA1")
+
+
+@whole
+def id_cleared_and_its_deal_is_missing(bench: Bench) -> View:
+    bench.crm.drop(A)
+    bench.table.put("other", "", **CELLS)
+    return sheet(bench, "row-dealA1")
+
+
+@whole
+def id_typed_over_by_one_of_nobody(bench: Bench) -> View:
+    bench.table.put("other", "nobody1234", **CELLS)
+    return sheet(bench, "row-dealA1")
+
+
+@whole
+def id_typed_over_by_that_of_another_row(bench: Bench) -> View:
+    bench.table.put("other", B, **CELLS)
+    return sheet(bench, "row-dealA1")
+
+
+@whole
+def id_cleared_in_a_row_like_two(bench: Bench) -> View:
+    bench.table.put("other", "", **CELLS)
+    return sheet(bench, "row-dealA1", "row-dealB2")
+
+
+@whole
+def id_cleared_and_two_rows_are_alike(bench: Bench) -> View:
+    bench.table.put("other", "", **CELLS)
+    bench.table.put("third", "", **CELLS)
+    return sheet(bench, "row-dealA1")
+
+
+@whole
+def ids_of_two_cleared_and_one_is_known(bench: Bench) -> View:
+    bench.links[B] = replace(bench.links[B], title="Bees")
+    bench.table.put("other", "", **CELLS)
+    bench.table.put("third", "", **CELLS)
+    return sheet(bench, "row-dealA1", "row-dealB2")
+
+
+@whole
+def id_gone_with_its_row(bench: Bench) -> View:
+    bench.table.put("other", "", name="Somebody else")
+    return sheet(bench, "row-dealA1")
+
+
+@whole
+def id_gone_with_its_row_that_stays_away(bench: Bench) -> View:
+    return replace(sheet(bench, "row-dealA1"), policy=Policy(row_deleted=RowDeleted.IGNORE))
+
+
+@whole
+def id_gone_and_a_row_alike_belongs_to_a_deal_that_is_new(bench: Bench) -> View:
+    bench.crm.put("dealC3", **DEAL_VALUES)
+    bench.table.put("row3", "dealC3", **CELLS)
+    return sheet(bench, "row-dealA1")
+
+
+@whole
+def id_cleared_and_renamed_on_both_sides(bench: Bench) -> View:
+    bench.crm.put(A, name="Renamed")
+    bench.table.put("other", "", **{**CELLS, "name": "renamed"})
+    return sheet(bench, "row-dealA1")
+
+
+@whole
+def id_cleared_and_renamed_on_both_sides_and_approved(bench: Bench) -> View:
+    view = id_cleared_and_renamed_on_both_sides(bench)
+    return replace(view, matched=frozenset({("other", A)}))
+
+
+@whole
+def twofold_and_its_own_id_was_typed_over(bench: Bench) -> View:
+    bench.table.put("row-dealA1", "nobody1234")
+    bench.table.put("copy", A, **CELLS)
+    bench.table.put("third", A, **CELLS)
+    return bench.view()
+
+
+@whole
+def formula_in_a_cell(bench: Bench) -> View:
+    bench.crm.put(A, value=5)
+    view, told_not = bench.view(), frozenset({VALUE})
+    return changed(view, "row-dealA1", lacks=told_not, formulas=told_not)
+
+
+# --- records that nobody has looked at now (an incremental pass) -----------------------------------------------------
+
+
+def edited_alike(bench: Bench, *deals: str) -> View:
+    """Somebody set the same status on both sides of these."""
+    for deal in deals:
+        bench.crm.put(deal, status="won")
+        bench.table.put(f"row-{deal}", status="won")
+    return bench.view()
+
+
+@whole
+def agreement_with_deals_that_are_only_remembered(bench: Bench) -> View:
+    return replace(edited_alike(bench, A, B), remembered=frozenset({A, B}))
+
+
+@whole
+def agreement_with_rows_that_are_only_remembered(bench: Bench) -> View:
+    return replace(edited_alike(bench, A, B), remembered=frozenset({"row-dealA1", "row-dealB2"}))
+
+
+@whole
+def agreement_with_what_was_remembered_and_has_been_read(bench: Bench) -> View:
+    view = replace(edited_alike(bench, A), remembered=frozenset({A, "row-dealA1"}))
+    return reading(view, crm={A: view.crm[A]}, table={"row-dealA1": view.table["row-dealA1"]})
+
+
+@whole
+def agreement_with_a_row_that_has_been_read_and_a_deal_that_has_not(bench: Bench) -> View:
+    view = replace(edited_alike(bench, A), remembered=frozenset({A, "row-dealA1"}))
+    return reading(view, table={"row-dealA1": view.table["row-dealA1"]})
+
+
+# --- deals that were gone --------------------------------------------------------------------------------------------
+
+
+@whole
+def deals_that_were_gone_are_listed_again(bench: Bench) -> View:
+    for deal in ("dealC3", "dealD4", "dealE5"):
+        bench.crm.put(deal, **deal_of(name=deal))
+    bench.unknown_keys = frozenset({"dealC3", "dealE5"})
+    view = bench.view()
+    return reading(view, crm={"dealE5": view.crm["dealE5"]})
+
+
+@whole
+def id_of_a_deal_that_was_gone_and_is_listed_again(bench: Bench) -> View:
+    bench.crm.put("dealC3", **DEAL_VALUES)
+    bench.table.put("row3", "dealC3", **CELLS)
+    bench.unknown_keys = frozenset({"dealC3"})
+    return bench.view()
+
+
+@whole
+def new_link_while_another_deal_was_not_told(bench: Bench) -> View:
+    bench.crm.put("dealC3", **DEAL_VALUES)
+    bench.table.put("row3", "dealC3", **CELLS)
+    return replace(changed_deal(bench.view(), A, lacks=frozenset({SOURCE}), stamp=START + 500), renamed=True)
+
+
 @pytest.mark.parametrize("case", CASES, ids=[case.__name__ for case in CASES])
 def test_the_whole_plan(case: Case) -> None:
     check("plans", case.__name__, told(make_plan(case(begun()))))
@@ -1194,6 +1355,13 @@ def refused_new_deal(view: View, due: bool) -> View:
 
 def test_a_row_with_a_name_and_an_address_becomes_a_deal() -> None:
     assert told(make_plan(one_row())) == ["new deal row1 “Roof”"]
+
+
+def test_new_deals_stand_in_the_order_of_their_rows() -> None:
+    view = one_row()
+    rows = {id: replace(view.table["row1"], id=id) for id in ("row3", "row1", "row2")}
+    rows = {id: replace(row, raw=(id, *row.raw[1:]), title=id) for id, row in rows.items()}
+    assert [new.row for new in make_plan(replace(view, table=rows)).new_deals] == ["row1", "row2", "row3"]
 
 
 def test_a_refused_deal_waits_and_its_row_says_why() -> None:
