@@ -14,8 +14,8 @@ from syncd import carry
 from syncd.carry import FORM_TRIES, SOURCE_AGE_SECONDS, Ready, Work, advanced, own_write, returned_raw
 from syncd.judge import Change, ChangeKind, Ground
 from syncd.model import ABSENT, Link, Raw, Record, Side, Value
-from syncd.plan import Update
-from syncd.sides import ReadResult, RecordSide, Refused, Written
+from syncd.plan import Update, fingerprint
+from syncd.sides import Later, ReadResult, RecordSide, Refused, Written
 from syncd.store import Store
 from syncd.values import MoneyCodec, codec_for
 from tests.memory import COLUMNS, FIELD_NAMES, VOCABULARY, Clock, World, field_of
@@ -399,6 +399,96 @@ def test_what_nothing_was_agreed_on_has_no_old_value_to_show(world: World) -> No
     money = replace(change(VALUE, None, "5", None, 5), old=None)
     lines = carry._lines(work_of(world), update(first, money), Record(A, CRM_RAW))
     assert [(line.old, line.shown_old, line.shown_new) for line in lines] == [(None, "", "Roof"), (None, "", "5")]
+
+
+def test_the_history_keeps_what_a_cell_holds_once_the_write_arrives(world: World) -> None:
+    """Of a stage's two cells one stays as it is; HighLevel's values need no such thing."""
+    work = work_of(world)
+    stage = change(STAGE, "p1:s1", "p1:s2", ROW_RAW[STAGE], ["p1", "s2"], Side.TABLE)
+    name = change(NAME, "Deal", "Roof", "Deal", "Roof", Side.TABLE)
+
+    def sent(one: Update, target: tuple[Raw, ...]) -> list[Raw]:
+        return [line.sent for line in carry._lines(work, one, Record("row", target))]
+
+    assert sent(update(stage, name), ROW_RAW) == [["Sales", "Qualified"], "Roof"]
+    assert sent(update(stage), with_raw(ROW_RAW, STAGE, None)) == [["Sales", "Qualified"]]
+    assert sent(update(stage), with_raw(ROW_RAW, STAGE, [None, None])) == [["Sales", "Qualified"]]
+    assert sent(update(change(NAME, "Deal", "Roof", "Deal", "Roof")), CRM_RAW) == [None]
+
+
+def test_a_value_is_called_as_it_was_when_it_was_written(world: World) -> None:
+    work, link = work_of(world), world.store.link(A)
+    assert link is not None
+    shown: tuple[Raw, Raw] = (["p1", "s2"], ["Sales", "Qualified"])
+    moved = (change(STAGE, "p1:s1", "p1:s2", None, None), shown)
+    assert carry.with_agreed(work, link, [moved], {"stage": "Former"}).agreed()["stage"].label == "Former"
+    assert carry.with_agreed(work, link, [moved], {"name": "Former"}).agreed()["stage"].label == "Sales / Qualified"
+
+
+@pytest.mark.parametrize("empty", ["", None])
+def test_a_value_that_a_new_record_lacks_was_left_out(empty: Raw) -> None:
+    assert carry.left_out(CODECS[NAME], Side.TABLE, "Roof", empty)
+    assert not carry.left_out(CODECS[NAME], Side.TABLE, None, empty)
+    assert not carry.left_out(CODECS[NAME], Side.TABLE, "Roof", "Other")
+
+
+# --- writes that were not made, and those that were made in part -----------------------------------------------------
+
+
+def intent(world: World, one: Update) -> int:
+    """The intent of an update, stored."""
+    with world.store.tx():
+        return world.store.intend(None, world.clock(), one.target, "update", one.deal, one.row, one.title, [])
+
+
+@pytest.mark.parametrize("everyone", [False, True])
+def test_the_intent_of_a_write_that_was_not_made_is_taken_back(world: World, everyone: bool) -> None:
+    work = work_of(world)
+    one = update(change(STATUS, "open", "won", "open", "won", Side.TABLE))
+    ready, later = Ready(one, None, Record("row", ROW_RAW)), Later("It is open in Excel.", everyone)
+    carry.finish_update(work, cast("RecordSide", world.table), intent(world, one), ready, later)
+    assert (world.store.open_writes(), world.store.history(deal=A)[0].state) == ([], "done"), "only the first fill's"
+    assert (work.tally.waiting, work.tally.busy) == (1, "It is open in Excel." if everyone else "")
+    assert work.closed == ({Side.TABLE} if everyone else set())
+    carry.postpone(work, Side.TABLE, intent(world, one), later, 3)
+    assert (work.tally.waiting, world.store.open_writes()) == (4, [])
+
+
+@pytest.mark.parametrize("key", [None, A])
+def test_of_a_write_that_was_taken_in_part_the_rest_is_refused(world: World, key: str | None) -> None:
+    """What was taken is agreed on, as both sides show it; an id that is there by now is no part of the rest."""
+    work = work_of(world)
+    name = change(NAME, "Deal", "Roof", "Deal", "Roof", Side.TABLE)
+    money = change(VALUE, "100", "5", 100, 5, Side.TABLE)
+    one = replace(update(name, money), partner=A)
+    source = Record(A, with_raw(with_raw(CRM_RAW, NAME, "roof"), VALUE, 5))
+    shown = Record(f"row-{A}", with_raw(ROW_RAW, NAME, "Roof"), partner=key)
+    carry._finish_part(work, Side.TABLE, intent(world, one), Ready(one, source, shown), [money], shown, shown)
+    link = world.store.link(A)
+    assert link is not None
+    agreed = link.agreed()
+    assert (agreed["name"].value, agreed["name"].crm, agreed["name"].table) == ("Roof", "roof", "Roof")
+    assert agreed["value"].value == "100"
+    (refused,) = world.store.refused()
+    rest = replace(one, changes=(money,), partner=None if key else A)
+    assert (refused.deal, refused.side, refused.fingerprint) == (A, Side.TABLE, fingerprint(rest))
+
+
+@pytest.mark.parametrize(
+    ("probing", "side", "sizes"),
+    [(True, Side.TABLE, [1, 10, 2]), (False, Side.TABLE, [10, 3]), (True, Side.CRM, [1] * 13)],
+)
+def test_after_a_refusal_of_the_whole_table_one_row_is_tried_first(
+    world: World, monkeypatch: pytest.MonkeyPatch, probing: bool, side: Side, sizes: list[int]
+) -> None:
+    work, batches = work_of(world), []
+    work.probing = probing
+    record = Record("row", ROW_RAW)
+    monkeypatch.setattr(carry, "recheck", lambda _work, one, _source, _target: Ready(one, None, record))
+    monkeypatch.setattr(carry, "write_updates", lambda _work, _side, ready: batches.append(len(ready)))
+    updates = [update(change(NAME, "Deal", "Roof", "Deal", "Roof", side), deal=f"d{at}") for at in range(13)]
+    carry.carry_updates(work, side, updates)
+    assert batches == sizes
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
