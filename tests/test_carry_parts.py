@@ -432,6 +432,44 @@ def test_a_value_that_a_new_record_lacks_was_left_out(empty: Raw) -> None:
     assert not carry.left_out(CODECS[NAME], Side.TABLE, "Roof", "Other")
 
 
+def test_a_row_whose_id_is_its_key_has_another_one_once_the_key_is_there(world: World) -> None:
+    """The link moves with a sheet's row; a deal's id in an answer moves nothing."""
+    work, link = work_of(world), world.store.link(A)
+    assert link is not None
+    to_row = update(change(NAME, "Deal", "Roof", "Deal", "Roof", Side.TABLE))
+    to_deal = update(change(NAME, "Deal", "Roof", "Deal", "Roof"))
+    for one, side, id, row in (
+        (to_row, Side.TABLE, "key:d1", "key:d1"), (to_row, Side.TABLE, f"row-{A}", link.row),
+        (to_deal, Side.CRM, "other", link.row),
+    ):  # fmt: skip
+        record = Record(id, with_raw(ROW_RAW if side is Side.TABLE else CRM_RAW, NAME, "Roof"))
+        assert carry.with_written(work, side, link, Ready(one, None, record), record).row == row
+
+
+def test_what_a_partly_told_answer_holds_is_what_was_written(world: World) -> None:
+    work, link = work_of(world), world.store.link(A)
+    assert link is not None
+    one = update(change(STAGE, "p1:s1", "p1:s2", ROW_RAW[STAGE], ["p1", "s2"], Side.TABLE))
+    record = Record(f"row-{A}", ROW_RAW, lacks=frozenset({STAGE}))
+    made = carry.with_written(work, Side.TABLE, link, Ready(one, None, record), record)
+    assert made.agreed()["stage"].table == ["Sales", "Qualified"]
+
+
+def test_a_new_rows_link_agrees_on_what_the_row_took(world: World) -> None:
+    """A value that was left out is none; what is read later, under names of its own time, stays as it stands there."""
+    work = work_of(world)
+    values: dict[int, tuple[Value, Raw]] = {
+        NAME: ("Roof", "Roof"), SOURCE: ("web", "web"), VALUE: ("5", 5), STATUS: ("open", "open"),
+    }  # fmt: skip
+    row = Record("new", ("ROOF", [None, None], "open", 5, None, None))
+    made = carry.row_link(work, "d9", "Roof", 7.0, values, row)
+    agreed = made.agreed()
+    assert (made.row, made.seen, sorted(agreed)) == ("new", 7.0, ["name", "owner", "stage", "status", "value"])
+    assert (agreed["name"].value, agreed["name"].table, agreed["owner"].value) == ("Roof", "ROOF", None)
+    later = carry.row_link(work, "d9", "Roof", 7.0, values, row, {VALUE}, {NAME: "Former"}).agreed()
+    assert (later["name"].label, later["name"].table, "value" in later) == ("Former", "ROOF", False)
+
+
 # --- writes that were not made, and those that were made in part -----------------------------------------------------
 
 
