@@ -3,7 +3,7 @@ which stamps are our own, which refusals are alike."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -12,10 +12,11 @@ import pytest
 
 from syncd import carry
 from syncd.carry import FORM_TRIES, SOURCE_AGE_SECONDS, Ready, Work, advanced, own_write, returned_raw
+from syncd.carry_rows import carry_new_rows
 from syncd.judge import Change, ChangeKind, Ground
 from syncd.model import ABSENT, Link, Raw, Record, Side, Value
-from syncd.plan import Update, fingerprint
-from syncd.sides import Later, ReadResult, RecordSide, Refused, Written
+from syncd.plan import NewRow, Update, fingerprint
+from syncd.sides import Later, Lost, NewRecord, ReadResult, RecordSide, Refused, SideDown, WriteResult, Written
 from syncd.store import Store
 from syncd.values import MoneyCodec, codec_for
 from tests.memory import COLUMNS, FIELD_NAMES, VOCABULARY, Clock, World, field_of
@@ -592,3 +593,81 @@ def test_a_message_where_none_was_known_before(world: World) -> None:
         "",
         "Look here.",
     )
+
+
+@pytest.mark.parametrize("everyone", [False, True])
+def test_messages_that_were_not_written_wait_and_count_for_nothing(world: World, everyone: bool) -> None:
+    work, row = work_of(world), world.table.row_of(A)
+    later = Later("It is open in Excel.", everyone)
+    world.table.write = lambda patches: [later for _ in patches]  # type: ignore[method-assign]
+    carry.carry_messages(work, {row: "Look here."}, {}, {})
+    assert (world.store.open_writes(), world.store.messages()) == ([], {})
+    assert (work.tally.waiting, work.closed) == (0, {Side.TABLE} if everyone else set())
+
+
+# --- new rows --------------------------------------------------------------------------------------------------------
+
+
+class Rows:
+    """A table that answers calls to make rows, all of which it was asked for before."""
+
+    side, label, write_batch = Side.TABLE, "Airtable", 1
+
+    def __init__(self, *answers: Sequence[Sequence[WriteResult] | SideDown]) -> None:
+        self.answers = list(answers)
+        self.asked: list[list[str]] = []
+
+    def create_each(self, batches: Iterator[Sequence[NewRecord]]) -> Iterator[Sequence[WriteResult] | SideDown]:
+        """One answer a batch."""
+        self.asked.append([one.partner for batch in batches for one in batch])
+        yield from self.answers.pop(0)
+
+
+def making(world: World, table: Rows) -> Work:
+    """What making rows needs."""
+    sides = {Side.CRM: world.crm, Side.TABLE: table}
+    return Work(GROUND, cast("dict[Side, RecordSide]", sides), world.store, None, world.clock)
+
+
+def new_row(deal: str) -> NewRow:
+    """A row for a deal."""
+    values: dict[int, tuple[Value, Raw, Raw]] = {NAME: ("Roof", "Roof", "Roof "), OWNER: ("u1", "u1", "Ann")}
+    return NewRow(deal, "Roof", values, False, 7.0, "the deal has no row yet")
+
+
+def made(deal: str) -> Written:
+    """The answer to it."""
+    return Written(Record(f"row-{deal}", with_raw(ROW_RAW, NAME, "Roof "), partner=deal))
+
+
+def test_rows_that_were_refused_for_a_columns_sake_are_made_without_it(world: World) -> None:
+    owner = Refused("Owner cannot be written.", frozenset({OWNER}), everyone=True)
+    table = Rows([[owner], [owner]], [[made("d1")], [made("d2")]])
+    work = making(world, table)
+    carry_new_rows(work, [new_row("d1"), new_row("d2")])
+    assert table.asked == [["d1", "d2"], ["d1", "d2"]]
+    assert {deal: link.row for deal, link in world.store.links().items()}.items() >= {
+        "d1": "row-d1",
+        "d2": "row-d2",
+    }.items()
+    assert work.tally.created[Side.TABLE] == 2
+
+
+def test_a_table_that_is_down_ends_those_intents_and_no_others(world: World) -> None:
+    work = making(world, Rows([SideDown("Airtable is down."), [made("d2")], [Lost("No answer.")]]))
+    with pytest.raises(SideDown, match="down"):
+        carry_new_rows(work, [new_row("d1"), new_row("d2"), new_row("d3")])
+    ends = {write.deal: write.state for write in world.store.history() if write.deal in ("d1", "d2", "d3")}
+    assert ends == {"d1": "not_done", "d2": "done", "d3": "open"}
+    (lost,) = world.store.open_writes()
+    assert [(one.field, one.sent, one.source_raw) for one in lost.changes] == [
+        ("name", "Roof ", "Roof"), ("owner", "Ann", "u1"),
+    ]  # fmt: skip
+
+
+def test_rows_that_may_not_be_made_any_more_wait(world: World) -> None:
+    work = making(world, Rows([]))
+    work.closed.add(Side.TABLE)
+    work.tally.waiting = 2
+    carry_new_rows(work, [new_row("d1"), new_row("d2")])
+    assert work.tally.waiting == 4

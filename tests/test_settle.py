@@ -328,6 +328,72 @@ def test_a_cell_that_was_cleared_since_is_not_agreed_on(world: World) -> None:
     assert agreed(world, C, "status") == ("won", "won", "won")
 
 
+NEW_NAME = replace(line(NAME, None, "Roof", None, "Roof"), shown_new="Former", sent="Roof")
+
+
+@pytest.mark.parametrize(
+    ("made", "later", "is_ours"),
+    [
+        (None, None, True),  # the table does not tell when a row was made
+        (-2.1, None, False),  # the row was there before the write: no server put our value into its form
+        (-2.0, 0.0, True),
+        (0.12345, 0.0, True),
+        (0.12345, -5.0, True),
+        (0.12345, 0.5, False),  # it was typed after the row was made
+        (0.0, None, None),  # nobody can tell: it waits
+    ],
+)
+def test_a_spelling_in_a_row_that_was_made_is_the_servers_or_a_persons(
+    world: World, made: float | None, later: float | None, is_ours: bool | None
+) -> None:
+    now = world.clock.now
+    write = stored(world, NEW_NAME, side=Side.TABLE, action="create", deal=C)
+    world.table.put("new", C, name="ROOF")
+    asked: list[Question] = []
+
+    def answer(questions: list[Question]) -> dict[Question, Stamp]:
+        asked.extend(questions)
+        return {} if later is None else {one: Stamp(one.instant + later, one.instant + later) for one in questions}
+
+    world.table.edited = answer  # type: ignore[assignment,method-assign]
+    world.table.made_at = lambda id: None if made is None or id != "new" else now + made  # type: ignore[method-assign]
+    assert settled(world) == (([write], {}) if is_ours is None else ([], {write: ("done", "")}))
+    known = made is None or made < -2.0
+    assert asked == ([] if known else [Question("new", NAME, round(now + (made or 0.0) + 1.0, 3))])
+    link = world.store.link(C)
+    if is_ours is None:
+        assert link is None
+        return
+    assert link is not None
+    if is_ours:
+        assert agreed(world, C, "name") == ("Roof", "Roof", "ROOF")
+        assert link.agreed()["name"].label == "Former", "as it was called when it was written"
+    else:
+        assert "name" not in link.agreed()
+
+
+def test_what_was_written_is_known_again_by_the_names_of_its_time() -> None:
+    """A stage was written by its name; meanwhile that name belongs to another one."""
+    codec = GROUND.codecs[STAGE]
+    one = replace(line(STAGE, "p1:s1", "p1:s2", None, None), sent=["Sales", "New"])
+    assert carry._as_sent(codec, Side.TABLE, one, ["Sales", "New"])
+    assert carry._as_sent(codec, Side.TABLE, one, ["Sales", "Qualified"]), "or by those of now"
+    assert not carry._as_sent(codec, Side.TABLE, one, ["Service", "New"])
+    assert not carry._as_sent(codec, Side.TABLE, replace(one, sent=None), ["Sales", "New"])
+    assert not carry._as_sent(codec, Side.CRM, one, ["p1", "s1"])
+    assert carry._as_sent(codec, Side.CRM, one, ["p1", "s2"])
+
+
+def test_a_stage_that_arrived_is_called_as_it_was_when_it_was_written(world: World) -> None:
+    stage = replace(line(STAGE, "p1:s1", "p1:s2", ["Sales", "New"], ["p1", "s2"]), shown_new="Former")
+    write = stored(world, stage, side=Side.TABLE)
+    world.edit_row(A, stage="Qualified")
+    assert settled(world) == ([], {write: ("done", "")})
+    link = world.store.link(A)
+    assert link is not None
+    assert (link.agreed()["stage"].value, link.agreed()["stage"].label) == ("p1:s2", "Former")
+
+
 def test_a_new_row_that_cannot_be_looked_for_stays_open(world: World) -> None:
     write = stored(world, TO_WON, side=Side.TABLE, action="create", deal=C)
     world.table.find = lambda partners: {}  # type: ignore[method-assign]
