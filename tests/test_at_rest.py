@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from syncd.at_rest import NONE_RESTING, Familiar, Sieve, apart
+from syncd.at_rest import NONE_RESTING, Familiar, Sieve, apart, as_left
 from syncd.model import Agreed, Link, LinkState, Raw, Record, Side, packed_shadow
 from tests.stored import stored
 
@@ -142,6 +142,39 @@ def test_of_a_record_that_is_shown_twice_the_later_one_counts() -> None:
     typed = replace(ROW, raw=("Roof", "o2"))
     assert both(DEALS, [ROW, typed, ROWS[1]])[0] == {"d1"}
     assert both(DEALS, [typed, ROW, ROWS[1]])[:2] == (set(), {"d1", "d2"})
+
+
+def test_a_record_that_is_shown_again_and_was_edited_rests_no_more() -> None:
+    held, rows = sieve(Side.CRM), sieve(Side.TABLE)
+    assert held.holds(DEAL)
+    assert not held.holds(replace(DEAL, stamp=6.0))
+    assert rows.holds(ROW)
+    assert not rows.holds(replace(ROW, raw=("Roof", "o2")))
+    assert held.found == rows.found == set()
+
+
+@pytest.mark.parametrize(("has_messages", "message"), [(True, ""), (False, None)])
+def test_a_row_that_rests_has_a_sync_cell_where_the_table_has_that_column(
+    has_messages: bool, message: str | None
+) -> None:
+    crm, table = sieve(Side.CRM), sieve(Side.TABLE)
+    assert table.holds(replace(ROW, message=message))
+    rows: dict[str, Record] = {}
+    apart({"d1": replace(DEAL, stamp=6.0)}, rows, crm, table, (), lambda _: link(), has_messages)
+    assert rows["r1"].message == message
+
+
+@pytest.mark.parametrize(("names", "title"), [(NAMES, "Shown"), (["status"], "Kept")])
+def test_a_row_that_rests_is_called_as_it_shows_itself(names: list[str], title: str) -> None:
+    agreed = {"name": Agreed("Roof", "Roof", "Shown", "Roof"), "status": Agreed("open", "open", "o1", "open")}
+    one = replace(link(), title="Kept", shadow=packed_shadow(agreed, NAMES))
+    row = as_left(one, Side.TABLE, names)
+    assert (row.title, row.partner, as_left(one, Side.CRM, names).title) == (title, "d1", "Kept")
+
+
+def test_a_row_whose_name_is_no_text_is_called_nothing() -> None:
+    agreed = {"name": Agreed("5", "5", 5, "5"), "status": Agreed("open", "open", "o1", "open")}
+    assert as_left(replace(link(), shadow=packed_shadow(agreed, NAMES)), Side.TABLE, NAMES).title == ""
 
 
 def test_deals_that_are_named_are_planned() -> None:
