@@ -59,6 +59,7 @@ class Sieve:
     def begin(self) -> None:
         """A listing begins, maybe anew: what was shown before does not count."""
         self.found.clear()
+        self.met.clear()
 
     def knows(self, deal: str | None, row: str | None, answer: object) -> bool:
         """Whether this very answer about the deal (or its row) was found at rest before, with the same link and the
@@ -196,6 +197,8 @@ def apart(
     the resting partners of records that do not rest. `named` are deals to be planned in any case, `has_messages` is
     whether there is a Sync column."""
     busy = {*named, *crm, *(row.partner for row in table.values() if row.partner)}
+    if table:  # a row that was shown twice may have lost its id in between
+        busy.update(deal for deal, stored in rows.known.items() if stored[1] in table)
     resting = (deals.found & rows.found) - busy
     links = {deal: unpack(stored) for deal, stored in deals.known.items() if deal not in resting}
     message = "" if has_messages else None

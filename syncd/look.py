@@ -179,6 +179,7 @@ def view_of(pair: Pair, opened: Opened, links: Mapping[str, Link], crm: Mapping[
         matched=answered_pairs(record.set for record in answers if record.state == "approved"),
         unmatched=answered_pairs(record.set for record in answers if record.state == "refused"),
         rows_by_key=not pair.table.rows_have_ids,
+        absent=store.absent_keys(0.0),
     )
 
 

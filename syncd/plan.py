@@ -165,7 +165,7 @@ class View:
 
     `busy` are deals with an unsettled write; `refused` maps (deal, target) to the sentence of a write that was
     refused, the text of its changes, and whether it is time to try again; `unknown_keys` are ids that HighLevel
-    lately said it does not have; `messages` is the last text written to each Sync cell; `unread` counts the passes in
+    lately said it does not have, `absent` all of which it ever said so; `messages` is the last text written to each Sync cell; `unread` counts the passes in
     which a record's read was refused; `renamed` asks to look at the names of all stages and owners; `frozen` maps
     (deal, field) to the sentence of what an automation sets back; a text or number cell edited less than
     `quiet_seconds` ago waits (0: none does), as `asked` questions have answered.
@@ -201,6 +201,7 @@ class View:
     remembered: frozenset[str] = frozenset()
     resting: Resting = NONE_RESTING
     rows_by_key: bool = False
+    absent: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -276,7 +277,7 @@ class _Planner:
 
     def was_absent(self, deal_id: str) -> bool:
         """Whether search shows a deal that was gone a while ago: only a read by its id makes it present (SPEC §1)."""
-        return deal_id in self.view.unknown_keys and deal_id in self.view.crm and deal_id not in self.crm_reads
+        return deal_id in self.view.absent and deal_id in self.view.crm and deal_id not in self.crm_reads
 
     def find(self, trouble: Trouble, deal: str, row: str, sentence: str, person: bool, title: str = "") -> None:
         """Notes something that waits."""

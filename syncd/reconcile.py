@@ -220,8 +220,8 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
         result.tally,
         probing=pair.store.fact("busy_since") is not None,
     )
-    moved = bool(pair.store.open_writes())
-    if moved:
+    advanced = bool(pair.store.open_writes())
+    if advanced:
         generation.advance(pair.store)
     busy = frozenset(write.deal for write in settle(work))
     settle_new_deals(work, pair.read_lag_seconds)
@@ -239,11 +239,11 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
     result.rows_without_id = seen.plan.rows_without_id
     result.matches = len({match.row for match in seen.plan.matches})
     if not seen.empty:
-        if not moved and seen.plan.changes_anything():
+        if not advanced and seen.plan.changes_anything():
             generation.advance(pair.store)
-            moved = True
+            advanced = True
         carry_out(pair, work, seen)
-    if moved:
+    if advanced:
         generation.advance(pair.store)
     if memory is not None:
         _remember_pass(pair, memory, seen, began, pass_id, result)

@@ -133,6 +133,12 @@ def test_a_copied_row_brings_the_original_along(first: bool) -> None:
     assert both(DEALS, [copy, *ROWS] if first else [*ROWS, copy]) == ({"d1"}, {"d2"}, {"d1"}, {"r1", "copy"})
 
 
+@pytest.mark.parametrize("key", [None, "d9"])
+def test_a_row_that_comes_twice_and_lost_its_id_in_between_is_planned(key: str | None) -> None:
+    """Else it would pass for a row without a deal, and get one of its own (P7)."""
+    assert both(DEALS, [*ROWS, replace(ROW, partner=key)]) == ({"d1"}, {"d2"}, {"d1"}, {"r1"})
+
+
 def test_a_row_with_another_ones_key_brings_both_links_along() -> None:
     swapped = replace(ROW, partner="d2")
     assert both(DEALS, [swapped, ROWS[1]]) == ({"d1", "d2"}, set(), {"d1", "d2"}, {"r1", "r2"})
@@ -280,6 +286,16 @@ def test_a_copy_of_a_row_does_not_become_familiar() -> None:
         assert not one.knows("d1", "copy", copied)
         assert not one.holds(shown(Side.TABLE, copied))
     assert not familiar.answers
+
+
+def test_a_listing_that_begins_anew_remembers_no_answer_of_the_former() -> None:
+    familiar, one = used_to(Side.CRM, DEAL_ANSWER), sieve(Side.CRM)
+    familiar.lend(one, "columns")
+    assert not one.knows("d1", None, DEAL_ANSWER | {"status": "won"})
+    one.begin()
+    assert not one.knows("d1", None, DEAL_ANSWER | {"big": 10**30})
+    assert one.holds(DEAL)
+    assert len(familiar.answers) == 1, "the edited answer was at no rest"
 
 
 def test_what_cannot_be_written_as_json_is_looked_at() -> None:

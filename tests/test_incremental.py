@@ -358,6 +358,38 @@ def test_names_are_read_each_hour_and_at_a_surprise(world: World) -> None:
     assert world.row(B).cells["stage"] == "Tenth"
 
 
+def test_a_column_that_was_added_is_filled_by_the_pass_that_sees_it(world: World) -> None:
+    column = world.table.columns.pop("source")
+    passed(world, full=True, seconds=OPENED_SECONDS + 1)
+    for deal in DEALS:
+        world.crm.put(deal, source="fair")
+    passed(world, full=False)
+    world.clock.advance(2 * CRM_OVERLAP_SECONDS)
+    passed(world, full=False)
+    world.table.columns["source"] = column
+    passed(world, full=False)
+    passed(world, full=True, seconds=OPENED_SECONDS)
+    assert {row.cells["source"] for row in world.table.rows.values()} == {"fair"}
+    passed(world, full=False, seconds=OPENED_SECONDS + 1)
+
+
+def test_a_write_without_an_answer_asks_for_no_sweep(world: World) -> None:
+    with world.store.tx():
+        world.store.intend(None, world.clock.now, Side.TABLE, "message", A, world.table.row_of(A), "", [])
+    passed(world, full=False)
+    assert not world.store.open_writes()
+
+
+def test_a_field_that_is_set_back_and_forth_is_frozen_without_a_sweep(world: World) -> None:
+    for _ in range(6):
+        world.edit_row(A, status="won")
+        passed(world, full=False, seconds=30)
+        world.crm.put(A, status="open")
+        passed(world, full=False, seconds=30)
+    assert len([one for one in (*world.crm.log, *world.table.log) if "status" in one.changes]) == 5
+    assert (A, "status") in world.store.frozen()
+
+
 def test_a_new_name_that_an_incremental_pass_has_read_reaches_the_rows(world: World) -> None:
     """Where the doubt is an old one, such a pass looks at a few records: that says nothing of the others."""
     memory = world.pair.memory

@@ -93,6 +93,7 @@ class Bench:
             busy=self.busy,
             refused=dict(self.refused),
             unknown_keys=self.unknown_keys,
+            absent=self.unknown_keys,
             messages=dict(self.messages),
             renamed=self.renamed,
         )

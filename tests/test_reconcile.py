@@ -707,6 +707,23 @@ def test_a_renamed_stage_reaches_the_rows_without_a_read_of_the_crm(filled: Worl
     rests(filled)
 
 
+def test_a_stage_that_is_renamed_while_a_pass_looks_reaches_the_rows_at_rest(filled: World) -> None:
+    """Another deal is in a stage that was just made, so that the names are read once more in that pass."""
+
+    def people(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) != ("crm", "sweep", "before"):
+            return
+        stages = (Stage("s1", "Fresh"), *SALES.stages[1:], Stage("s9", "Brand new"))
+        filled.crm.vocabulary = replace(VOCABULARY, pipelines=(replace(SALES, stages=stages), SERVICE, ARCHIVE))
+        filled.crm.put(B, stage=["p1", "s9"])
+        filled.crm.step = lambda *_: None
+
+    filled.crm.step = people
+    filled.run()
+    filled.run()
+    assert [filled.row(deal).cells["stage"] for deal in (A, B, C)] == ["Fresh", "Brand new", "Fresh"]
+
+
 def test_swapped_stage_names_swap_the_labels_and_move_no_deal(filled: World) -> None:
     filled.crm.put(B, stage=["p1", "s2"])
     filled.run()

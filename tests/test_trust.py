@@ -16,7 +16,7 @@ from syncd.model import Direction, LinkState, Side
 from syncd.opened import open_pair
 from syncd.plan import Trouble
 from syncd.policy import BlankCell, DealDeleted, Limits, OneWay, Policy, RowDeleted
-from syncd.reconcile import PassResult
+from syncd.reconcile import RESTORED, PassResult
 from syncd.sides import Column, Refused
 from syncd.store import FILE_NAME, Store
 from tests.memory import COLUMNS, FIELD_NAMES, NO_LIMITS, SALES, CountedStore, Crash, World, field_of
@@ -236,6 +236,33 @@ def test_looking_shows_what_is_held_and_holds_nothing(many: World) -> None:
     assert many.store.held() == []
 
 
+def test_a_state_that_lost_both_its_marks_is_an_old_one(many: World) -> None:
+    many.store.set_fact("generation", None)
+    (many.store.path.parent / GENERATION).unlink()
+    assert many.run().notes == [RESTORED]
+    assert many.run().notes == []
+
+
+def test_an_old_state_forgets_all_that_it_remembered_of_records(many: World) -> None:
+    store, tables = many.store, ("links", "messages", "refused", "absent", "held", "sheet_rows")
+    store.put_messages({"row": "said"})
+    store.put_absent(["nobody"], 1.0)
+    store.put_sheet_rows({"row": (1, "cells", "windows")}, (), 1.0)
+    many.crm.faults.refuse = lambda _v, _id, _c: Refused("HighLevel says no.")
+    many.edit_row("deal0001", value=5)
+    many.run()
+    for deal in deals(32)[2:]:
+        many.crm.drop(deal)
+    many.run()
+
+    def counts() -> list[int]:
+        return [store.connection.execute(f"SELECT COUNT(*) FROM {one}").fetchone()[0] for one in tables]  # noqa: S608
+
+    assert all(counts()), "there is something to forget"
+    assert store.start_anew(RESTORED, 1.0) == 50
+    assert not any(counts())
+
+
 # --- an almost empty side --------------------------------------------------------------------------------------------
 
 
@@ -288,6 +315,18 @@ def test_five_missing_records_are_looked_up(tmp_path: Path) -> None:
     assert sorted(world.crm.reads) == deals(5)
     world.crm.hidden.update(deals(6))
     assert held_troubles(world.run()) == 1
+
+
+def test_an_approved_emptiness_stays_approved_while_it_lasts(many: World) -> None:
+    many.crm.hidden.update(deals(30))
+    many.run()
+    many.store.answer_held(held(many)[0], "approved")
+    for _ in range(3):
+        result = many.run()
+        assert (result.code, held_troubles(result)) == (0, 0), "nobody is asked again"
+    many.crm.hidden.clear()
+    many.run()
+    assert not [record for record in many.store.held() if record.state == "approved"], "it has served"
 
 
 def test_an_approved_emptiness_is_looked_up_and_nothing_else(many: World) -> None:
@@ -348,7 +387,8 @@ def test_a_swapped_table_or_location_waits_for_a_person(
     seen = look(many.pair, open_pair(many.pair, keep=False))
     assert len(seen.plan.links) == 50, "the plan shows a first run"
     many.store.answer_held(held(many)[0], "approved")
-    assert many.run().code == 0
+    result = many.run()
+    assert (result.code, result.tally.conflicts) == (0, 1)
     assert many.writes() == (1, 0, 1), "without a shadow they differ; the edit in the table is the later one"
     many.agree(*deals(50))
     rests(many)
@@ -1117,3 +1157,27 @@ def test_an_approved_match_outlives_a_crash_before_it_is_linked(tmp_path: Path) 
     world.restart()
     assert world.run().code == 0
     assert world.table.rows["mine"].key == A
+
+
+def test_a_deal_that_was_deleted_stays_so_however_long_search_shows_it(tmp_path: Path) -> None:
+    """Once absent, only a read by its id makes it present again (SPEC §1)."""
+    world = World(tmp_path).filled(*deals(50)).choose(policy=Policy(DealDeleted.DELETE_ROW, RowDeleted.DELETE_DEAL))
+    world.crm.frozen_at = world.clock.now
+    world.table.drop(world.table.row_of("deal0001"))
+    world.run()
+    assert world.crm.now("deal0001") is None
+    rows = len(world.table.rows)
+    for _ in range(3):
+        assert world.run(4000.0).code == 0
+    assert len(world.table.rows) == rows == 49
+
+
+def test_a_deal_that_was_deleted_and_brought_back_gets_a_row(tmp_path: Path) -> None:
+    world = World(tmp_path).filled(*deals(50)).choose(policy=Policy(DealDeleted.DELETE_ROW, RowDeleted.DELETE_DEAL))
+    values = world.crm.now("deal0001")
+    world.table.drop(world.table.row_of("deal0001"))
+    world.run()
+    assert values is not None
+    world.crm.put("deal0001", **values)
+    world.run(4000.0)
+    world.agree(*deals(50))

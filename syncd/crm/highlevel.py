@@ -537,8 +537,9 @@ def _careful_opportunity(found: Json, id: str) -> Opportunity:
 
 
 def _glimpse(found: Json, id: str) -> Glimpse:
-    """Of a deal of which nothing is odd, since it was parsed before."""
-    return Glimpse(id, found.get("contactId"), found.get("locationId"), _cursor_of(found.get("sort")))
+    """Of a deal whose fields were parsed before; what is odd beside them counts as not told."""
+    contact, location = (one if isinstance(one, str) else None for one in map(found.get, ("contactId", "locationId")))
+    return Glimpse(id, contact, location, _cursor_of(found.get("sort")))
 
 
 def _parse_page(answer: Json, is_known: Callable[[str, Json], bool] | None = None) -> SearchPage:
