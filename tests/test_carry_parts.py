@@ -431,6 +431,15 @@ def test_a_value_that_a_new_record_lacks_was_left_out(empty: Raw) -> None:
     assert carry.left_out(CODECS[NAME], Side.TABLE, "Roof", empty)
     assert not carry.left_out(CODECS[NAME], Side.TABLE, None, empty)
     assert not carry.left_out(CODECS[NAME], Side.TABLE, "Roof", "Other")
+    assert carry.left_out(CODECS[NAME], Side.CRM, "Roof", empty)
+    assert not carry.left_out(CODECS[NAME], Side.CRM, "Roof", "Other")
+
+
+def test_of_a_value_that_is_0_blank_is_no_loss() -> None:
+    assert carry.left_out(CODECS[VALUE], Side.TABLE, "5", None)
+    assert not carry.left_out(CODECS[VALUE], Side.TABLE, "5", 0), "somebody typed that"
+    assert not carry.left_out(CODECS[VALUE], Side.TABLE, "0", None)
+    assert carry.left_out(CODECS[VALUE], Side.CRM, "5", 0), "HighLevel shows no amount as 0"
 
 
 def test_a_row_whose_id_is_its_key_has_another_one_once_the_key_is_there(world: World) -> None:
@@ -469,6 +478,21 @@ def test_a_new_rows_link_agrees_on_what_the_row_took(world: World) -> None:
     assert (agreed["name"].value, agreed["name"].table, agreed["owner"].value) == ("Roof", "ROOF", None)
     later = carry.row_link(work, "d9", "Roof", 7.0, values, row, {VALUE}, {NAME: "Former"}).agreed()
     assert (later["name"].label, later["name"].table, "value" in later) == ("Former", "ROOF", False)
+
+
+def test_a_new_row_that_somebody_edited_at_once(world: World) -> None:
+    """What was typed since is an edit; of a stage with a cleared cell the other one is filled; what was left out says
+    nothing of the fields behind it."""
+    work = work_of(world)
+    values: dict[int, tuple[Value, Raw]] = {
+        NAME: ("Roof", "Roof"), STAGE: ("p1:s1", ["p1", "s1"]), STATUS: ("open", "open"), VALUE: ("5", 5),
+    }  # fmt: skip
+    row = Record("new", (None, [None, "New"], "won", 0, None, None))
+    agreed = carry.row_link(work, "d9", "Roof", 7.0, values, row).agreed()
+    assert sorted(agreed) == ["owner", "source", "stage", "status", "value"], "the name was left out"
+    assert (agreed["stage"].table, agreed["status"].table, agreed["value"].table) == (carry.GAP, "open", 5)
+    later = carry.row_link(work, "d9", "Roof", 7.0, values, row, (), {}).agreed()
+    assert (later["status"].table, later["value"].table) == ("won", 0), "as it stands there"
 
 
 # --- writes that were not made, and those that were made in part -----------------------------------------------------
@@ -611,7 +635,8 @@ def test_messages_that_were_not_written_wait_and_count_for_nothing(world: World,
 class Rows:
     """A table that answers calls to make rows, all of which it was asked for before."""
 
-    side, label, write_batch = Side.TABLE, "Airtable", 1
+    side, label = Side.TABLE, "Airtable"
+    write_batch = 1
 
     def __init__(self, *answers: Sequence[Sequence[WriteResult] | SideDown]) -> None:
         self.answers = list(answers)
@@ -671,3 +696,24 @@ def test_rows_that_may_not_be_made_any_more_wait(world: World) -> None:
     work.tally.waiting = 2
     carry_new_rows(work, [new_row("d1"), new_row("d2")])
     assert work.tally.waiting == 4
+
+
+@pytest.mark.parametrize("everyone", [False, True])
+def test_rows_that_were_not_made_wait_and_their_intents_are_taken_back(world: World, everyone: bool) -> None:
+    later = Later("It is open in Excel.", everyone)
+    work = making(world, Rows([[later], [made("d2")]]))
+    carry_new_rows(work, [new_row("d1"), new_row("d2")])
+    assert (world.store.open_writes(), work.tally.waiting) == ([], 1)
+    assert work.closed == ({Side.TABLE} if everyone else set())
+    assert world.store.links()["d2"].row == "row-d2"
+
+
+def test_of_one_call_the_rows_behind_a_postponed_or_refused_one_are_linked(world: World) -> None:
+    table = Rows([[Later("The row is elsewhere."), Refused("No."), made("d3")]])
+    table.write_batch = 3
+    work = making(world, table)
+    carry_new_rows(work, [new_row("d1"), new_row("d2"), new_row("d3")])
+    assert world.store.links()["d3"].row == "row-d3"
+    (refused,) = world.store.refused()
+    assert (refused.deal, refused.side, refused.sentence) == ("d2", Side.TABLE, "No.")
+    assert refused.fingerprint == fingerprint(Update(Side.TABLE, "d2", "", "Roof", ()))
