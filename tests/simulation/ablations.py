@@ -719,7 +719,13 @@ ABLATIONS: Final = (
     ),
     Ablation("settle by reading", "§3.3: an open intent is settled by what the target holds", lost_is_not_done),
     Ablation("settle, not believe", "§3.3: it holds the old value: not done", lost_is_done),
-    Ablation("settle by clock", "§3.3: the old value typed since is a person's", set_back_is_not_done),
+    Ablation(
+        "settle by clock",
+        "§3.3: the old value typed since is a person's",
+        set_back_is_not_done,
+        "It takes an edit back to the old value before a lost write is settled, one world in thousands: "
+        "tests/test_settle.py.",
+    ),
     Ablation("no repeating", "§3.5: a lost write is settled, not repeated", lost_is_repeated),
     Ablation(
         "busy",
