@@ -537,6 +537,17 @@ def test_of_a_write_that_was_taken_in_part_the_rest_is_refused(world: World, key
     assert (refused.deal, refused.side, refused.fingerprint) == (A, Side.TABLE, fingerprint(rest))
 
 
+def test_of_a_deal_that_took_a_part_each_side_keeps_its_own_form(world: World) -> None:
+    work = work_of(world)
+    one = update(change(NAME, "Deal", "Roof", "Deal", "roof"), change(VALUE, "100", "5", 100, 5))
+    source = Record("row", with_raw(with_raw(ROW_RAW, NAME, "roof"), VALUE, 5))
+    shown = Record(A, with_raw(CRM_RAW, NAME, "Roof"), stamp=7.0)
+    carry._finish_part(work, Side.CRM, intent(world, one), Ready(one, source, shown), [one.changes[1]], shown, shown)
+    link = world.store.link(A)
+    assert link is not None
+    assert (link.agreed()["name"].crm, link.agreed()["name"].table) == ("Roof", "roof")
+
+
 @pytest.mark.parametrize(
     ("probing", "side", "sizes"),
     [(True, Side.TABLE, [1, 10, 2]), (False, Side.TABLE, [10, 3]), (True, Side.CRM, [1] * 13)],
