@@ -1094,6 +1094,11 @@ def test_a_contacts_deals_as_search_and_as_get_show_them() -> None:
             ask()
 
 
+def test_a_deal_of_another_location_is_no_part_of_a_sweep() -> None:
+    location = Location([deal(1), deal(2, locationId="anotherLocation")])
+    assert swept(location.side()) == ["d1"]
+
+
 # --- deals that a sieve knows ----------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import pytest
 from syncd.guards import GuardKind
 from syncd.reconcile import PassResult
 from tests.grids import GridWorld
+from tests.test_grid_side import LEAD, LEAD_FIELDS, LEAD_HEADER
 
 DEALS = ("d1", "d2", "d3", "d4")
 
@@ -73,6 +74,20 @@ def test_a_bad_sort_with_one_more_edit_is_held_whole(world: GridWorld) -> None:
     world.grid.type(0, value=77)
     result = world.run()
     assert (kinds(result), len(result.held[0].members), world.writes()) == ([GuardKind.SHUFFLED], 4, (0, 0, 0))
+
+
+def test_a_row_that_would_become_a_deal_waits_with_a_bad_sort(tmp_path: Path) -> None:
+    """After such a sort it may show the name and the address of another row."""
+    world = GridWorld(tmp_path, LEAD_FIELDS, header=LEAD_HEADER)
+    for number, deal in enumerate(DEALS):
+        world.deal(deal, name="DCBA"[number], value=number)
+    world.run()
+    world.run()
+    world.grid.add(None, **LEAD)
+    world.grid.sort_badly("Name")
+    result = world.run()
+    assert kinds(result) == [GuardKind.SHUFFLED]
+    assert len(world.crm.deals) == len(DEALS)
 
 
 def test_edits_of_other_rows_go_on(world: GridWorld) -> None:

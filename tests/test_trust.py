@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ import pytest
 
 from syncd.look import look
 from syncd.marks import FILE_NAME as GENERATION
-from syncd.model import Direction, LinkState, Side
+from syncd.model import Direction, LinkState, Record, Side
 from syncd.opened import open_pair
 from syncd.plan import Trouble
 from syncd.policy import BlankCell, DealDeleted, Limits, OneWay, Policy, RowDeleted
 from syncd.reconcile import RESTORED, PassResult
-from syncd.sides import Column, Refused
+from syncd.sides import Column, ReadResult, Refused
 from syncd.store import FILE_NAME, Store
 from tests.memory import COLUMNS, FIELD_NAMES, NO_LIMITS, SALES, CountedStore, Crash, World, field_of
 
@@ -682,6 +682,21 @@ def test_a_deleted_deal_takes_its_row_along_if_told_to(tmp_path: Path) -> None:
     assert {line.field: line.old for line in write.changes}["value"] == "100", "what it held is in the history"
     assert A not in world.store.links()
     rests(world)
+
+
+def test_a_row_of_which_a_cell_cannot_be_told_is_not_deleted(tmp_path: Path) -> None:
+    """What was typed there would be gone."""
+    world = ruled(tmp_path, deal_deleted="delete_row")
+    row, real = world.table.row_of(A), world.table.read
+
+    def read(ids: Sequence[str], *, needed: Collection[int] | None = None) -> dict[str, ReadResult]:
+        found = real(ids, needed=needed)
+        return {id: replace(one, lacks=frozenset({3})) if isinstance(one, Record) else one for id, one in found.items()}
+
+    world.crm.drop(A)
+    world.table.read = read  # type: ignore[method-assign]
+    world.run()
+    assert row in world.table.rows
 
 
 @pytest.mark.parametrize("who", ["syncd deletes the deal", "syncd deletes the row", "people delete both",
