@@ -128,6 +128,8 @@ def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
         links, resting = {deal: store.unpack(one) for deal, one in stored.items()}, NONE_RESTING
     offsets = {Side.CRM: pair.crm.clock_offset, Side.TABLE: pair.table.clock_offset}
     view = replace(view, ground=replace(view.ground, offsets=offsets), now=pair.clock())
+    if view.rows_by_key and not anew:
+        view = replace(view, messages=said_before(pair, table))
     return guarded(pair, opened, replace(view, links=links, crm=crm, table=table, resting=resting))
 
 

@@ -723,6 +723,23 @@ def test_a_row_that_was_edited_right_before_its_deletion_stays(world: GridWorld)
     assert len(world.grid.rows) == 3
 
 
+def test_a_fresh_row_with_a_known_id_is_told_what_the_former_one_was(world: GridWorld) -> None:
+    """Of two rows that follow each other under one id nothing tells them apart but what their Sync cells show."""
+    world.filled("d1", "d2", "d3")
+    world.grid.type(0, status="strange")
+    world.run()
+    key = str(world.grid.rows[0][world.grid.column("id")])
+    said = world.grid.cell(key, "sync")
+    assert "strange" in str(said)
+    row = list(world.grid.rows[0])
+    row[world.grid.column("sync")] = None
+    world.grid.drop(0)
+    world.grid.rows.append(row)
+    world.grid.touched()
+    world.run()
+    assert world.grid.cell(key, "sync") == said
+
+
 # --- doctor ----------------------------------------------------------------------------------------------------------
 
 
