@@ -200,6 +200,15 @@ def test_a_failed_pass_loses_no_edit(world: World) -> None:
     assert world.crm.now(A)["value"] == 9  # type: ignore[index]
 
 
+def test_after_a_failed_pass_names_and_columns_are_read_anew(world: World) -> None:
+    """They may have been what was wrong."""
+    world.table.faults.down_on = frozenset({"changed"})
+    assert world.run().error
+    world.table.faults.down_on = frozenset()
+    assert spent(world) == (2, 2)
+    assert spent(world) == (1, 1)
+
+
 def test_what_waits_for_a_person_is_said_until_it_is_mended(world: World) -> None:
     world.edit_row(A, stage="Nope")
     assert passed(world, full=False).needs_person == 1
