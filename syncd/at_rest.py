@@ -30,15 +30,15 @@ class Familiar:
     comes again need not be taken apart. The first listing of a process fills none in: it may be the only one."""
 
     answers: set[bytes] = field(default_factory=set)
-    listings: int = 0
+    has_listed: bool = False
 
     def lend(self, sieve: Sieve, columns: object) -> None:
         """A listing begins; how an answer is read depends on `columns` alone."""
-        if self.listings:
+        if self.has_listed:
             if len(self.answers) > 2 * len(sieve.known) + 1_000:  # of answers that nobody will give again
                 self.answers.clear()
             sieve.familiar, sieve.of = self.answers, blake2b(repr(columns).encode(), digest_size=16).digest()
-        self.listings += 1
+        self.has_listed = True
 
 
 @dataclass(slots=True)
@@ -64,8 +64,7 @@ class Sieve:
     def knows(self, deal: str | None, row: str | None, answer: object) -> bool:
         """Whether this very answer about the deal (or its row) was found at rest before, with the same link and the
         same columns: then nothing of it has to be looked at."""
-        stored = self.known.get(deal) if self.familiar is not None and deal is not None else None
-        if self.familiar is None or deal is None or stored is None:
+        if self.familiar is None or deal is None or (stored := self.known.get(deal)) is None:
             return False
         if row is not None and (row != stored[1] or self.messages.get(row)):
             return False
