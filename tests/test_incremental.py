@@ -246,6 +246,28 @@ def test_a_deletion_is_found_by_the_next_full_pass(world: World) -> None:
     passed(world, full=False)
 
 
+def test_a_row_that_is_gone_stays_a_doubt_until_a_full_pass_could_bring_it_back(world: World) -> None:
+    """Nobody edits the deal any more, and so no listing names it."""
+    world.table.faults.refuse = lambda verb, _id, _changes: Refused("No room.") if verb == "create" else None
+    world.table.drop(world.table.row_of(A))
+    world.crm.put(A, value=1)
+    assert any(world.run().full for _ in range(3)), "a new doubt"
+    memory = world.pair.memory
+    assert memory is not None
+    for _ in range(120):  # the doubt stays, and waits longer and longer
+        if memory.patience >= 4 * CRM_OVERLAP_SECONDS:
+            break
+        world.run(60.0)
+    assert memory.patience >= 4 * CRM_OVERLAP_SECONDS
+    world.crm.put(A, value=2)
+    passed(world, full=False)
+    world.clock.advance(2 * CRM_OVERLAP_SECONDS)
+    world.table.faults.refuse = lambda _verb, _id, _changes: None
+    fulls = [world.run(60.0).full for _ in range(80)]
+    assert any(fulls), "long before the next full pass that comes anyway"
+    world.agree(A)
+
+
 def test_a_process_that_starts_looks_at_everything(world: World) -> None:
     world.restart()
     passed(world, full=True)
