@@ -14,7 +14,7 @@ import re
 import ssl
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ import httpx
 import orjson
 
 from syncd import __version__
+from syncd.trace import Trace
 
 for _name in ("httpx", "httpcore"):  # at INFO they log whole URLs (reference/stack.md §2)
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -130,14 +131,21 @@ def _conceal_authorization(headers: Mapping[str, str]) -> None:
 
 
 class Bucket:
-    """At most `count` requests in any window [t, t + window_seconds), over all threads that share it."""
+    """At most `count` requests in any window [t, t + window_seconds), over all threads that share it, and with a
+    `trace` over all processes that have the same one."""
 
     def __init__(
-        self, count: int | None, window_seconds: float, *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        count: int | None,
+        window_seconds: float,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        trace: Trace | None = None,
     ) -> None:
         self._count = count
         self._window_seconds = window_seconds
         self._monotonic = monotonic
+        self._trace = trace
         self._taken: deque[float] = deque()
         self._rest_until = float("-inf")
         self._lock = threading.Lock()
@@ -155,12 +163,27 @@ class Bucket:
                 return max(self._rest_until - now, 0.001)
             if self._count is None:
                 return 0.0
-            while self._taken and now - self._taken[0] >= self._window_seconds:
-                self._taken.popleft()
-            if len(self._taken) < self._count:
-                self._taken.append(now)
-                return 0.0
-            return max(self._taken[0] + self._window_seconds - now, 0.001)
+            if self._trace is None:
+                return self._place(self._count, now)
+            with self._trace.held() as sent:
+                if sent is None:
+                    return self._place(self._count, now)
+                # The time is taken anew: another process may have held the trace meanwhile.
+                now = self._monotonic()
+                known = Counter(sent.since(now - self._window_seconds, now)) | Counter(self._taken)
+                self._taken = deque(sorted(known.elements()))
+                wait = self._place(self._count, now)
+                if not wait:
+                    sent.keep(list(self._taken))
+                return wait
+
+    def _place(self, count: int, now: float) -> float:
+        while self._taken and now - self._taken[0] >= self._window_seconds:
+            self._taken.popleft()
+        if len(self._taken) < count:
+            self._taken.append(now)
+            return 0.0
+        return max(self._taken[-count] + self._window_seconds - now, 0.001)
 
     def take(self, sleep: Callable[[float], object] = time.sleep, stop: threading.Event | None = None) -> float:
         """Waits for a place and returns the seconds waited. Raises `Stopped` once `stop` is set."""
@@ -178,12 +201,6 @@ class Bucket:
         with self._lock:
             self._rest_until = max(self._rest_until, self._monotonic() + seconds)
 
-    def assume(self, count: int, seconds_ago: float) -> None:
-        """What another process sent so long ago still counts with the server. A bucket that was used knows better."""
-        with self._lock:
-            if self._count is not None and not self._taken and 0 <= seconds_ago < self._window_seconds:
-                self._taken.extend([self._monotonic() - seconds_ago] * min(count, self._count))
-
     def observe(self, remaining: int, window_seconds: float) -> None:
         """The server's own count: where it says that nothing remains, the whole window is waited for."""
         if remaining <= 0:
@@ -194,13 +211,13 @@ _buckets: dict[tuple[str, ...], Bucket] = {}
 _buckets_lock = threading.Lock()
 
 
-def shared_bucket(key: tuple[str, ...], count: int, window_seconds: float) -> Bucket:
-    """The one bucket of this process for `key` (a location, a base). It outlives its users: the next pair on the same
-    base begins a moment after the last one has ended."""
+def shared_bucket(key: tuple[str, ...], count: int, window_seconds: float, *, traced: bool = False) -> Bucket:
+    """The one bucket of this process for `key` (a location, a base); `traced`: of this user's other processes, too. It
+    outlives its users: the next pair on the same base begins a moment after the last one has ended."""
     with _buckets_lock:
         bucket = _buckets.get(key)
         if bucket is None:
-            bucket = _buckets[key] = Bucket(count, window_seconds)
+            bucket = _buckets[key] = Bucket(count, window_seconds, trace=Trace(key) if traced else None)
         return bucket
 
 

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from syncd.budget import (
     DAILY_CALLS,
@@ -29,11 +29,7 @@ from syncd.model import Side
 from syncd.settings import PairSettings, Settings
 from syncd.store import FILE_NAME, Store, StoreFailed
 
-if TYPE_CHECKING:
-    from syncd.http import Bucket
-
 log = logging.getLogger("syncd")
-LONGEST_WINDOW_SECONDS: Final = 10.0  # of the rate limits: HighLevel's
 KEEP_EVERY: Final = 100  # calls; a crash in the middle of a pass forgets fewer
 LATEST_PASSES: Final = 20  # among which the last edit is looked for
 MATERIAL: Final = 1.25  # an interval that grew or shrank by less than this is not worth a line in the log
@@ -173,18 +169,6 @@ def standing(store: Store, pairs: Sequence[PairSettings], pair: PairSettings, wa
 def _carried(report: Mapping[str, Any]) -> bool:
     """Whether a pass has carried somebody's edit."""
     return any(sum((report.get(what) or {}).values()) for what in ("created", "updated", "deleted"))
-
-
-def recall(
-    store: Store, pairs: Sequence[PairSettings], pair: PairSettings, buckets: Mapping[Side, Bucket], now: float
-) -> None:
-    """Tells buckets that are new what passes of a process that ended a moment ago have sent: it counts with the servers
-    as if it were ours. Raises `StoreFailed`."""
-    for side, bucket in buckets.items():
-        sharing = [one for one in pairs if scope_of(one, side) == scope_of(pair, side)]
-        ended = [one for name in sharing for one in store.calls_since(name.name, now - LONGEST_WINDOW_SECONDS)]
-        if ended:
-            bucket.assume(sum(calls.get(side.value, 0) for _, calls in ended), now - max(at for at, _ in ended))
 
 
 def monthly_limit(sharing: Sequence[PairSettings]) -> int | None:

@@ -13,7 +13,7 @@ from syncd.config_files import ConfigError
 from syncd.crm.highlevel import connect, daily_budget
 from syncd.crm.side import HighLevelSide
 from syncd.incremental import Memory
-from syncd.meters import Ledger, recall, standing
+from syncd.meters import Ledger, standing
 from syncd.model import Side
 from syncd.opened import Pair
 from syncd.reconcile import PassResult, run_pass
@@ -80,6 +80,7 @@ class Connection:
                 base_url=ghl.base_url,
                 stop=self.stop,
                 on_sent=self.ledgers[Side.CRM].sent,
+                traced=True,
             )
             self._crm = HighLevelSide(client, self.pair.fields(), ghl.pipelines)
         return self._crm
@@ -100,10 +101,13 @@ class Connection:
                 remembered=store.fact("columns") or {},
                 stop=self.stop,
                 on_sent=self.ledgers[Side.TABLE].sent,
+                traced=True,
             )
         elif self._table is None and not isinstance(table, AirtableSettings):
             self._table = GridSide(
-                open_grid(table, self.pair.key_column, stop=self.stop, on_sent=self.ledgers[Side.TABLE].sent),
+                open_grid(
+                    table, self.pair.key_column, stop=self.stop, on_sent=self.ledgers[Side.TABLE].sent, traced=True
+                ),
                 self.pair.fields(),
                 self.pair.key_column,
                 self.pair.message_column,
@@ -119,10 +123,6 @@ class Connection:
         """The pair over a store that this thread has opened, and closes."""
         highlevel, table = self.crm(), self.table(store)
         crm: CrmSide = highlevel
-        buckets = {Side.CRM: highlevel.client.http.bucket}
-        if isinstance(table, AirtableSide):
-            buckets[Side.TABLE] = table.http.bucket
-        recall(store, self.settings.pair, self.pair, buckets, time.time())
         return Pair(
             self.pair.name,
             self.pair.fields(),

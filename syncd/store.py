@@ -788,12 +788,6 @@ class Store:
         found: Mapping[str, int] = json.loads(rows[0][0]).get("calls", {}) if rows else {}
         return found
 
-    def calls_since(self, pair: str, instant: float) -> list[tuple[float, Mapping[str, int]]]:
-        """When the newest passes of any pair ended, if after `instant`, and what they cost."""
-        newest = "SELECT ended, report FROM passes WHERE pair = ? ORDER BY id DESC LIMIT 20"
-        rows = self._rows(f"SELECT ended, report FROM ({newest}) WHERE ended > ?", pair, instant)  # noqa: S608
-        return [(row[0], json.loads(row[1]).get("calls", {})) for row in rows]
-
 
 _STATES: Final = {state.value: state for state in LinkState}  # five times as fast as calling the enum
 

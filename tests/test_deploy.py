@@ -71,6 +71,7 @@ def test_daemon_unit_fits_the_program() -> None:
     assert service["RestartPreventExitStatus"] == ["2"]
     assert service["DynamicUser"] == ["yes"]
     assert service["StateDirectory"] == ["syncd"]
+    assert (service["RuntimeDirectory"], service["RuntimeDirectoryPreserve"]) == (["syncd"], ["yes"])  # trace.py
     assert service["ExecStart"] == [f"{PROGRAM} --config /etc/syncd/syncd.toml"]
     assert [line.partition(":")[0] for line in service["LoadCredential"]] == ["ghl-token", "airtable-token"]
 

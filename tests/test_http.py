@@ -313,22 +313,6 @@ def test_a_bucket_is_shared_by_key_and_outlives_its_users() -> None:
     assert shared_bucket(("highlevel", "loc"), 2, 10).reserve() > 0, "the next pair on the same location"
 
 
-def test_a_new_bucket_can_be_told_what_another_process_sent() -> None:
-    time = Time()
-
-    def told(count: int, seconds_ago: float, used: int = 0) -> float:
-        bucket = Bucket(5, 10, monotonic=time)
-        for _ in range(used):
-            bucket.reserve()
-        bucket.assume(count, seconds_ago)
-        return [bucket.reserve() for _ in range(5 - used)][-1]
-
-    assert told(1, 3) == told(900, 3) == 7
-    assert told(0, 3) == told(5, 10) == told(5, -1) == 0
-    assert told(5, 3, used=1) == 0, "a bucket that was used knows better"
-    Bucket.unlimited(monotonic=time).assume(5, 1)
-
-
 def test_every_request_that_went_out_is_told_with_its_headers() -> None:
     """Counted are those that a server has seen: retries, refusals and lost answers too, but none that was never
     sent."""

@@ -24,7 +24,6 @@ from syncd.crm import highlevel
 from syncd.crm.highlevel import connect, rest_after_429
 from syncd.crm.side import HighLevelSide
 from syncd.http import Bucket, Http, Retry
-from syncd.meters import recall
 from syncd.model import Side
 from syncd.opened import Pair
 from syncd.reconcile import PassResult, run_pass
@@ -34,6 +33,7 @@ from syncd.settings import load_settings
 from syncd.store import Store
 from syncd.tables import airtable, airtable_errors
 from syncd.tables.airtable import open_airtable
+from syncd.trace import Trace
 
 START = 1_790_000_000.0
 NEAREST_SECONDS, FARTHEST_SECONDS = 0.03, 0.065  # one way to a server and back; jitter is what a bucket must bear
@@ -182,10 +182,12 @@ class Scene:
     time: Time
     sandbox: Sandbox
 
-    def options(self, wire: Wire, limit: tuple[int, float]) -> dict[str, Any]:
-        """What a client needs to live in this world, with a bucket of its own."""
+    def options(self, wire: Wire, limit: tuple[int, float], traced: str = "") -> dict[str, Any]:
+        """What a client needs to live in this world, with a bucket of its own; what `traced` names tells other
+        processes' buckets what was sent."""
+        trace = Trace((traced,), sleep=self.time.sleep) if traced else None
         return {
-            "bucket": Bucket(*limit, monotonic=self.time),
+            "bucket": Bucket(*limit, monotonic=self.time, trace=trace),
             "transport": wire,
             "clock": self.time,
             "monotonic": self.time,
@@ -220,8 +222,9 @@ def rate(log: Faulty) -> float:
 # --- bursts ----------------------------------------------------------------------------------------------------------
 
 
-def burst(scene: Scene, side: Side, limit: tuple[int, float], threads: int, calls: int) -> Faulty:
-    """Threads with a client each share a bucket, and each sends as fast as it is let."""
+def burst(scene: Scene, side: Side, limit: tuple[int, float], threads: int, calls: int, apart: str = "") -> Faulty:
+    """Threads with a client each share a bucket, and each sends as fast as it is let. `apart`: as processes do, each
+    has a bucket of its own, "shared" by a trace or not."""
     sandbox = scene.sandbox
     log = sandbox.crm_http if side is Side.CRM else sandbox.table_http
     token = sandbox.highlevel.token if side is Side.CRM else sandbox.airtable.settings.token
@@ -233,7 +236,8 @@ def burst(scene: Scene, side: Side, limit: tuple[int, float], threads: int, call
     )
 
     def send(number: int) -> None:
-        options = {**scene.options(scene.wire(log, number), limit), "bucket": bucket, "on_429": on_429}
+        options = {**scene.options(scene.wire(log, number), limit, "burst" if apart == "shared" else "")}
+        options |= {"on_429": on_429} | ({} if apart else {"bucket": bucket})
         headers = {"Authorization": f"Bearer {token}", "Version": "2021-07-28"}
         with Http("http://sandbox.test", headers=headers, **options) as http:
             for _ in range(calls):
@@ -279,7 +283,7 @@ class Filled:
     folder: Path
     table_limit: tuple[int, float] = AIRTABLE
     crm_limit: tuple[int, float] = HIGHLEVEL
-    recalls: bool = True
+    traces: bool = False
 
     def __post_init__(self) -> None:
         self.to_crm = self.scene.wire(self.scene.sandbox.crm_http, 1)
@@ -293,7 +297,7 @@ class Filled:
             environment["GHL_TOKEN"],
             pair.ghl.location_id,
             base_url="http://highlevel.test",
-            **self.scene.options(self.to_crm, self.crm_limit),
+            **self.scene.options(self.to_crm, self.crm_limit, "crm" if self.traces else ""),
         )
         table = open_airtable(
             base_url="http://airtable.test",
@@ -302,13 +306,10 @@ class Filled:
             table=pair.airtable.table,
             fields=pair.fields(),
             threads=lambda _count: Threads(self.scene.time),
-            **self.scene.options(self.to_table, self.table_limit),
+            **self.scene.options(self.to_table, self.table_limit, "table" if self.traces else ""),
         )
         store = Store(self.folder, "default")
         store.connection.execute("PRAGMA synchronous=OFF")
-        if self.recalls:
-            buckets = {Side.CRM: client.http.bucket, Side.TABLE: table.http.bucket}
-            recall(store, [pair], pair, buckets, self.scene.time())
         try:
             return run_pass(
                 Pair("default", pair.fields(), HighLevelSide(client, pair.fields(), None), table, store,
@@ -352,14 +353,37 @@ def test_a_first_fill_at_four_a_second_would_be_noticed(scene: Scene, tmp_path: 
     assert rate(scene.sandbox.table_http) < 0.9 * DOCUMENTED_RATE
 
 
-@pytest.mark.parametrize("recalls", [True, False])
-def test_one_process_after_another_provokes_no_429(scene: Scene, tmp_path: Path, recalls: bool) -> None:
-    """Each `--reconcile` has buckets of its own; it is told what the one before has sent. Without that, it shows."""
+@pytest.fixture
+def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of this test's own where processes tell each other what they have sent."""
+    folder = tmp_path / "run"
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("traced", [True, False])
+@pytest.mark.usefixtures("run_folder")
+def test_one_process_after_another_provokes_no_429(scene: Scene, tmp_path: Path, traced: bool) -> None:
+    """Each `--reconcile` has buckets of its own; a trace tells it what the one before sent. Without it, it shows."""
     for _ in range(4):
-        result = Filled(scene, tmp_path, recalls=recalls).run()
+        result = Filled(scene, tmp_path, traces=traced).run()
         assert result.error == ""
-    assert (refused(scene.sandbox.table_http) == []) == recalls
+    assert (refused(scene.sandbox.table_http) == []) == traced
     assert refused(scene.sandbox.crm_http) == []
+
+
+@pytest.mark.parametrize("traced", [True, False])
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.usefixtures("run_folder")
+def test_processes_side_by_side_keep_one_limit(scene: Scene, side: Side, traced: bool) -> None:
+    """`syncd plan` beside the daemon: neither knows the other, but for the trace."""
+    limit = HIGHLEVEL if side is Side.CRM else AIRTABLE
+    log = burst(scene, side, limit, 3, 300, apart="shared" if traced else "no trace")
+    if traced:
+        assert (len(log.log), refused(log)) == (900, [])
+        assert rate(log) >= (0.9 * DOCUMENTED_RATE if side is Side.TABLE else 0.85 * 10)
+    else:
+        assert refused(log)
 
 
 # --- a 429 that comes anyway: others share the base, or the location -------------------------------------------------

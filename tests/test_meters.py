@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from syncd import http
 from syncd.budget import LONGEST_SECONDS, Span
-from syncd.crm.highlevel import daily_budget
-from syncd.crm.side import HighLevelSide
+from syncd.crm import highlevel
+from syncd.crm.highlevel import connect, daily_budget
 from syncd.daemon import Daemon, Pulse
 from syncd.meters import KEEP_EVERY, Ledger, Pacer, Standing, scope_of, standing
 from syncd.model import Side
@@ -25,6 +26,7 @@ from syncd.reconcile import PassResult
 from syncd.report import budgets_json, budgets_lines, local, pace_sentence
 from syncd.settings import PairSettings, Settings, load_settings
 from syncd.store import CallCount, Store, StoreFailed
+from syncd.tables import airtable
 from syncd.tables.airtable import AirtableSide
 
 NOON = datetime(2026, 11, 11, 12, tzinfo=UTC).timestamp()
@@ -402,27 +404,30 @@ def test_highlevels_limit_has_sentences_too(tmp_path: Path) -> None:
     )
 
 
-def test_a_new_process_knows_what_the_last_one_sent(tmp_path: Path) -> None:
-    """Through `Connection`, which every command uses; another pair on the same base counts, one elsewhere does not."""
-    settings_of(tmp_path, "acme loc1 app1", "beta loc2 app1", "gamma loc3 app3")
+def test_a_new_process_knows_what_another_one_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through `Connection`, which every command uses: pairs on the same base share its limit, others do not."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    for service in (airtable, highlevel):
+        monkeypatch.setattr(service, "BUCKET_SECONDS", 3_600.0)  # however slow this machine is
+    settings_of(tmp_path, "acme loc1 app1", "beta loc2 app1", "gamma loc3 app3", "delta loc1 app4")
     settings = load_settings(tmp_path / "syncd.toml", {"A_TOKEN": "pit-12345678"})
-    with (
-        closing(opened(settings, "gamma")) as store,
-        Connection(settings, settings.pair[2], threading.Event()) as connection,
-    ):
-        connection.open(lambda *_: None, store)  # what is slow about the first one is done
-    for name, crm, table in (("beta", 90, 5), ("gamma", 90, 5)):
-        with closing(opened(settings, name)) as store:
-            store.end_pass(store.begin_pass(time.time()), time.time(), {"calls": {"crm": crm, "table": table}}, "down")
-    with (
-        closing(opened(settings)) as store,
-        Connection(settings, settings.pair[0], threading.Event()) as connection,
-    ):
-        pair = connection.open(lambda *_: None, store)
-        assert isinstance(pair.crm, HighLevelSide)
-        assert isinstance(pair.table, AirtableSide)
-        assert pair.table.http.bucket.reserve() > 0
-        assert pair.crm.client.http.bucket.reserve() == 0
+
+    def free(pair: int) -> tuple[bool, bool]:
+        """Whether a process that begins now may send to HighLevel, and to Airtable, and does."""
+        monkeypatch.setattr(http, "_buckets", {})
+        with (
+            closing(opened(settings, settings.pair[pair].name)) as store,
+            Connection(settings, settings.pair[pair], threading.Event()) as connection,
+        ):
+            crm, table = connection.crm(), connection.table(store)
+            assert isinstance(table, AirtableSide)
+            places = [table.http.bucket.reserve() for _ in range(airtable.BUCKET_COUNT)]
+            return crm.client.http.bucket.reserve() == 0, places == [0] * airtable.BUCKET_COUNT
+
+    assert [free(pair) for pair in range(4)] == [(True, True), (True, False), (True, True), (True, True)]
+    with connect("pit-12345678", "loc1", traced=True).http as other:
+        assert [other.bucket.reserve() for _ in range(highlevel.BUCKET_COUNT - 2)] == [0] * (highlevel.BUCKET_COUNT - 2)
+    assert [free(pair)[0] for pair in range(4)] == [False, True, True, False]
 
 
 def test_full_passes_are_set_aside_and_come_less_often_where_a_month_would_not_last(tmp_path: Path) -> None:

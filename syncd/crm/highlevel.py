@@ -607,14 +607,17 @@ def connect(
     version: str = "2021-07-28",
     base_url: str = BASE_URL,
     bucket: Bucket | None = None,
+    traced: bool = False,
     **http: Any,
 ) -> HighLevelClient:
-    """A client with its own `Http` and the location's shared bucket; `http` is passed on (clock, stop, transport)."""
+    """A client with its own `Http` and the location's shared bucket, which `traced` shares with other processes, too;
+    `http` is passed on (clock, stop, transport)."""
     return HighLevelClient(
         Http(
             base_url,
             headers={"Authorization": f"Bearer {token}"},
-            bucket=bucket or shared_bucket(("highlevel", base_url, location_id), BUCKET_COUNT, BUCKET_SECONDS),
+            bucket=bucket
+            or shared_bucket(("highlevel", base_url, location_id), BUCKET_COUNT, BUCKET_SECONDS, traced=traced),
             name="HighLevel",
             on_429=rest_after_429,
             rest_seconds=BUCKET_SECONDS,

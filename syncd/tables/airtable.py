@@ -74,14 +74,15 @@ def open_airtable(
     remembered: Mapping[str, str] | None = None,
     base_url: str = BASE_URL,
     bucket: Bucket | None = None,
+    traced: bool = False,
     threads: Callable[[int], Executor] = ThreadPoolExecutor,
     **http: Any,
 ) -> AirtableSide:
     """The side of one table, with its own `Http` and the base's shared bucket; nothing is sent yet.
 
     `explicit` names the fields whose column a person configured, `remembered` the column ids of earlier passes by field
-    name; `threads` makes what runs so many calls at once; `http` is passed on (clock, stop, sleep). Raises
-    `Misconfigured` for an unusable address or token.
+    name; `traced` shares the bucket with other processes, too; `threads` makes what runs so many calls at once; `http`
+    is passed on (clock, stop, sleep). Raises `Misconfigured` for an unusable address or token.
     """
     import pyairtable
 
@@ -91,7 +92,8 @@ def open_airtable(
         connection = Http(
             base_url,
             headers={"Authorization": f"Bearer {token}"},
-            bucket=bucket or shared_bucket(("airtable", base_url, base_id), BUCKET_COUNT, BUCKET_SECONDS),
+            bucket=bucket
+            or shared_bucket(("airtable", base_url, base_id), BUCKET_COUNT, BUCKET_SECONDS, traced=traced),
             name="Airtable",
             on_429=on_429,
             **http,

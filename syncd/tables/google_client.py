@@ -39,15 +39,24 @@ class GoogleClient:
     credentials or addresses that cannot be used."""
 
     def __init__(
-        self, *, spreadsheet_id: str, credentials: str, base_url: str = SHEETS_URL, drive_url: str = "", **http: Any
+        self,
+        *,
+        spreadsheet_id: str,
+        credentials: str,
+        base_url: str = SHEETS_URL,
+        drive_url: str = "",
+        traced: bool = False,
+        **http: Any,
     ) -> None:
         """`spreadsheet_id` may be the address that a browser shows. `drive_url` left out: Google's own beside Google's
-        own, else `base_url`. `http` is passed on to `Http` (clock, stop, sleep, on_sent)."""
+        own, else `base_url`. `traced` shares the buckets with other processes, too. `http` is passed on to `Http`
+        (clock, stop, sleep, on_sent)."""
         found = _FROM_ADDRESS.search(spreadsheet_id)
         self.spreadsheet_id = found[1] if found else spreadsheet_id.strip()
         if not re.fullmatch(r"[\w-]+", self.spreadsheet_id):
             raise Misconfigured("spreadsheet_id is the part of the spreadsheet's address between /d/ and /edit.")
         self.account = ServiceAccount(credentials, **http)
+        self._traced = traced
         self._path = f"/v4/spreadsheets/{quote(self.spreadsheet_id)}"
         self._backoff = Backoff()
         place = drive_url or (DRIVE_URL if base_url.rstrip("/") == SHEETS_URL else base_url)
@@ -64,7 +73,7 @@ class GoogleClient:
         self._drive_refused_until = 0.0
 
     def _bucket(self, kind: str, url: str, count: int) -> Bucket:
-        return shared_bucket(("google", kind, url, self.account.email), count, QUOTA_SECONDS)
+        return shared_bucket(("google", kind, url, self.account.email), count, QUOTA_SECONDS, traced=self._traced)
 
     @property
     def buckets(self) -> tuple[Bucket, Bucket]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 from unittest import mock
 
+from syncd import trace
 from syncd.cli.main import run as command_line
 from syncd.crm import highlevel
 from syncd.incremental import Memory
@@ -95,7 +96,11 @@ class Rig:
         self.highlevel, self.airtable = self.sandbox.highlevel, self.sandbox.airtable
         self.highlevel.rate_limit = 10_000
         self.remembering = Remembering() if os.environ.get("SYNCD_TESTS") == "incremental" else None
-        self.environment = {**self.sandbox.environment(), "SYNCD_STATE_DIR": str(folder / "state")}
+        self.environment = {
+            **self.sandbox.environment(),
+            "SYNCD_STATE_DIR": str(folder / "state"),
+            "RUNTIME_DIRECTORY": str(folder / "run"),  # where processes tell each other what they have sent
+        }
 
     def close(self) -> None:
         """Stops the servers."""
@@ -131,6 +136,7 @@ class Rig:
         with (
             mock.patch.dict(os.environ, self._environment(environment), clear=True),
             mock.patch.object(airtable, "BUCKET_COUNT", 100_000),
+            mock.patch.object(trace, "folder", return_value=None),
             mock.patch.object(sys, "stdin", io.StringIO(typed)),
             mock.patch.object(highlevel, "BUCKET_COUNT", 100_000),
             redirect_stdout(out),
