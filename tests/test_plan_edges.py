@@ -1199,6 +1199,15 @@ def id_cleared_and_renamed_on_both_sides_and_approved(bench: Bench) -> View:
 
 
 @whole
+def id_cleared_approved_and_another_value_typed_before_the_deal_was_renamed(bench: Bench) -> View:
+    """What was agreed on still tells that only the row's value changed: the deal's later edit was of its name."""
+    bench.table.put("other", "", **{**CELLS, "name": "renamed", "value": 77})
+    bench.clock.advance(50)
+    bench.crm.put(A, name="Renamed")
+    return replace(sheet(bench, "row-dealA1"), matched=frozenset({("other", A)}))
+
+
+@whole
 def twofold_and_its_own_id_was_typed_over(bench: Bench) -> View:
     bench.table.put("row-dealA1", "nobody1234")
     bench.table.put("copy", A, **CELLS)

@@ -53,11 +53,14 @@ def rests(world: World) -> None:
     assert world.store.open_writes() == []
 
 
+@pytest.mark.parametrize("age", [0.0, 60.0])
 @pytest.mark.parametrize(("pipeline", "shown"), [(SWAPPED, "Qualified"), (RENAMED, "Begun")])
 def test_a_row_made_before_stages_got_other_names_takes_the_new_one(
-    world: World, pipeline: Pipeline, shown: str
+    world: World, pipeline: Pipeline, shown: str, age: float
 ) -> None:
+    """However old the deal is: the row's cell is no later edit."""
     world.deal(B)
+    world.clock.advance(age)
     killed_after(world, "table", "create")
     names_are(world, pipeline)
     rests(world)
