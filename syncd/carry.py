@@ -88,6 +88,7 @@ class Work:
     refused_alike: dict[tuple[Side, str], tuple[str, str]] = field(default_factory=dict)
     probing: bool = False  # the table could not be written in the last pass: one row is tried first
     lost: set[str] = field(default_factory=set)  # deals with a write of this pass that nobody answered
+    unseen: dict[str, bool] = field(default_factory=dict)  # see `doubt`
 
     @property
     def names(self) -> list[str]:
@@ -103,6 +104,12 @@ class Work:
     def table(self) -> TableSide:
         """The table, likewise."""
         return cast("TableSide", self.sides[Side.TABLE])
+
+    def doubt(self, id: str, read: ReadResult | None) -> None:
+        """Notes a record that the last look by its id did not show: refused (True), or gone (False). The next pass
+        reads it by its id before it plans, whatever a list says (SPEC §1)."""
+        if isinstance(read, Unread) or read is ABSENT:
+            self.unseen[id] = read is not ABSENT
 
     def check_stop(self) -> None:
         """Raises `Stopped` between two writes, never within one."""
@@ -183,6 +190,8 @@ def recheck(work: Work, update: Update, source: ReadResult | None, target: ReadR
     if update.deal in work.lost:
         link = None  # it is settled first: until then nobody knows whose stamp the deal has
     if link is None or not isinstance(target, Record) or (copies(update) and not isinstance(source, Record)):
+        work.doubt(update.target_id, target)
+        work.doubt(update.source_id, source)
         work.tally.waiting += 1
         return None
     source = source if isinstance(source, Record) else None

@@ -74,6 +74,7 @@ def carry_new_deals(work: Work, deals: Sequence[NewDeal]) -> None:
         row, twin = rows.of(done), planned.twin(work.ground)
         ready = _without(work, planned)
         if not isinstance(row, Record) or not _still(work, planned, row) or twin in unsure or ready is None:
+            work.doubt(planned.row, row)
             work.tally.waiting += 1
             continue
         key = _make(work, ready, row)

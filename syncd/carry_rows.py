@@ -88,6 +88,7 @@ def _still(work: Work, row: NewRow) -> bool:
         for index, planned in row.values.items()
         if index not in deal.lacks
     )
+    work.doubt(row.deal, deal)
     work.tally.waiting += not same
     return same
 

@@ -258,6 +258,8 @@ def _guarded_changes(pair: Pair, opened: Opened, view: View, changes: Changes) -
     held += match_sets(plan)
     held += sheet_accidents(pair, view, plan)
     changes.doubts |= {f"{one.kind.value} {one.field} {one.side.value}" for one in held}
+    # A row that comes back: another one may have its id by now.
+    changes.doubts |= {f"{row.deal} gets its row back" for row in plan.new_rows if row.again}
     return Look(plan, view, opened.vocabulary, opened.schema, opened.gone, held, found, fresh, changes=changes)
 
 

@@ -166,7 +166,8 @@ class View:
     `busy` are deals with an unsettled write; `refused` maps (deal, target) to the sentence of a write that was
     refused, the text of its changes, and whether it is time to try again; `unknown_keys` are ids that HighLevel
     lately said it does not have, `absent` all of which it ever said so; `messages` is the last text written to each
-    Sync cell; `unread` counts the passes in which a record's read was refused; `renamed` asks to look at the names of
+    Sync cell; `unread` counts the passes in which a record's read was refused (0: the last one said that it is gone),
+    and such a record is read by its id, though a list shows it; `renamed` asks to look at the names of
     all stages and owners; `frozen` maps (deal, field) to the sentence of what an automation sets back; a text or number
     cell edited less than `quiet_seconds` ago waits (0: none does), as `asked` questions have answered.
 
@@ -332,7 +333,8 @@ class _Planner:
                 self.stolen(link, own)
             return None
         if link.state is LinkState.ROW_GONE and not rows:
-            return None  # a person deleted the row, and that was accepted
+            self.stays_away(link)
+            return None
         own = self.row(link.row)
         if rows and rows[0] != link.row:
             return self.moved(link, rows[0], own)
@@ -348,7 +350,21 @@ class _Planner:
         if own.partner is not None and own.partner != link.deal:
             self.stolen(link, own)
             return None
+        if link.state is LinkState.ROW_GONE and link.row not in self.table_reads:
+            self.need_table.add(link.row)  # once absent, only a read by id makes it present again (SPEC §1)
+            return None
         return link
+
+    def stays_away(self, link: Link) -> None:
+        """A row that a person deleted, which was accepted. A deal that is edited gets it back (SPEC §2)."""
+        deal, agreed = self.deal(link.deal), link.agreed()
+        if not isinstance(deal, Record) or deal.outside:
+            return
+        for index, codec in enumerate(self.view.ground.codecs):
+            known = agreed.get(self.names[index])
+            if index not in deal.lacks and (known is None or codec.from_crm(deal.raw[index]) != known.value):
+                self.new_row(deal, again=True, edited=True)
+                return
 
     def moved(self, link: Link, new_row: str, own: ReadResult | None) -> Link | None:
         """Another row carries the key: the link moves there, once it is certain that its own row does not (SPEC §5)."""
@@ -362,6 +378,7 @@ class _Planner:
             self.need_table.add(link.row)
             return None
         if isinstance(own, Unread):
+            self.unread(link.row, link.deal, new_row, own.sentence, link.title)
             return None
         return replace(link, row=new_row)
 
@@ -395,8 +412,9 @@ class _Planner:
 
     def row_is_gone(self, link: Link, deal: Record) -> None:
         """A row that is not there for certain."""
-        if self.view.policy.row_deleted is RowDeleted.RESTORE or not self.as_agreed(link, Side.CRM, deal):
-            self.new_row(deal, again=True)  # a changed value beats a deletion
+        edited = not self.as_agreed(link, Side.CRM, deal)
+        if edited or self.view.policy.row_deleted is RowDeleted.RESTORE:
+            self.new_row(deal, again=True, edited=edited)  # a changed value beats a deletion
         else:
             self.row_stays_away(link)
 
@@ -462,8 +480,9 @@ class _Planner:
         why = f"its {gone} was deleted in {self.view.ground.labels[side.other]}"
         self.plan.deletions.append(Deletion(side, link.deal, link.row, link.title, how, values, why))
 
-    def new_row(self, deal: Record, *, again: bool) -> None:
-        """A row for a deal that has none. All fields are filled, whatever their direction."""
+    def new_row(self, deal: Record, *, again: bool, edited: bool = False) -> None:
+        """A row for a deal that has none, `again` where its row was deleted, `edited` where the deal was since. All
+        fields are filled, whatever their direction."""
         refused = self.view.refused.get((deal.id, Side.TABLE))
         if refused is not None and not refused[2]:
             self.find(Trouble.QUARANTINED, deal.id, "", refused[0], True, deal.title)
@@ -488,7 +507,9 @@ class _Planner:
                 continue
             values[index] = (reading, deal.raw[index], write_raw(codec, Side.TABLE, reading))
         table = ground.labels[Side.TABLE]
-        why = f"its row was deleted in {table}; it comes back" if again else f"the deal has no row in {table} yet"
+        why = f"the deal has no row in {table} yet"
+        if again:
+            why = f"its row was deleted in {table}{', and the deal was edited' if edited else ''}; it comes back"
         self.plan.new_rows.append(NewRow(deal.id, deal.title, values, again, deal.stamp, why))
 
     def linked(self, link: Link) -> None:
@@ -759,6 +780,8 @@ class _Planner:
     def run(self) -> Plan:
         """Plans every link, every deal without one, and every row with a key but no link."""
         view = self.view
+        self.need_crm |= view.unread.keys() & view.crm.keys()
+        self.need_table |= view.unread.keys() & view.table.keys()
         for link in view.links.values():
             self.linked(link)
         self.find_lost_keys()
@@ -797,6 +820,9 @@ class _Planner:
                 self.need_crm.add(swept.id)
                 continue
             deal = self.crm_reads.get(swept.id, swept)
+            if isinstance(deal, Unread) and swept.id in view.absent:
+                self.unread(swept.id, swept.id, "", deal.sentence, swept.title)
+                continue
             deal = swept if isinstance(deal, Unread) else deal
             if isinstance(deal, Record) and not deal.outside and not self.unanswered(deal):
                 found.append(deal)
@@ -810,6 +836,8 @@ class _Planner:
             taken = swept.id in self.link_of_row or swept.id in self.claimed
             if isinstance(row, Record) and row.partner is None and not taken:
                 found.append(row)
+            elif isinstance(row, Unread) and swept.partner is None and not taken:
+                self.unread(swept.id, "", swept.id, row.sentence, swept.title)
         return found
 
     def first_match(self, rows: list[Record], deals: list[Record]) -> set[str]:

@@ -375,12 +375,21 @@ def carry_out(pair: Pair, work: Work, seen: Look) -> None:
     carry_new_deals(work, plan.new_deals)
     carry_messages(work, plan.messages, before, about_rows(seen.view, plan))
     carry_deletions(work, plan.deletions)
+    remember_unseen(work)
     settle(work)  # a lost answer is looked up at once; what cannot be told yet stays open for the next pass
     settle_new_deals(work, pair.read_lag_seconds)
     whole = seen.changes is None and plan.all_judged
     if whole and not _renames(plan) and not seen.held and not pair.store.open_writes():
         # What a write without an answer made shows the names of its time, and no plan has looked at it yet.
         pair.store.set_fact("labels", label_text(seen.vocabulary, seen.schema))
+
+
+def remember_unseen(work: Work) -> None:
+    """Counts the records that the second look was not shown, with those that planning was not shown (SPEC §1)."""
+    if work.unseen:
+        unread = work.store.fact("unread") or {}
+        counted = {id: unread.get(id, 0) + refused for id, refused in work.unseen.items()}
+        work.store.set_fact("unread", {**unread, **counted})
 
 
 def _renames(plan: Plan) -> bool:
