@@ -88,7 +88,7 @@ class Work:
     refused_alike: dict[tuple[Side, str], tuple[str, str]] = field(default_factory=dict)
     probing: bool = False  # the table could not be written in the last pass: one row is tried first
     lost: set[str] = field(default_factory=set)  # deals with a write of this pass that nobody answered
-    unseen: dict[str, bool] = field(default_factory=dict)  # see `doubt`
+    unseen: set[str] = field(default_factory=set)  # see `doubt`
 
     @property
     def names(self) -> list[str]:
@@ -106,10 +106,10 @@ class Work:
         return cast("TableSide", self.sides[Side.TABLE])
 
     def doubt(self, id: str, read: ReadResult | None) -> None:
-        """Notes a record that the last look by its id did not show: refused (True), or gone (False). The next pass
-        reads it by its id before it plans, whatever a list says (SPEC §1)."""
+        """Notes a record that the last look by its id did not show, since that was refused, or the record is gone. The
+        next pass reads it by its id before it plans, whatever a list says (SPEC §1)."""
         if isinstance(read, Unread) or read is ABSENT:
-            self.unseen[id] = read is not ABSENT
+            self.unseen.add(id)
 
     def check_stop(self) -> None:
         """Raises `Stopped` between two writes, never within one."""

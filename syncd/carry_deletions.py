@@ -38,9 +38,7 @@ def _still_due(work: Work, deletion: Deletion) -> Record | None:
     """The record to go, where its partner is gone for certain and it holds what was agreed on; else None."""
     side = deletion.side
     target_id, source_id = _ids(deletion)
-    source = work.sides[side.other].read([source_id], needed=())[source_id]
-    if source is not ABSENT:
-        work.doubt(source_id, source)
+    if work.sides[side.other].read([source_id], needed=())[source_id] is not ABSENT:
         return None
     found = work.sides[side].read([target_id], needed=())[target_id]
     work.doubt(target_id, found)

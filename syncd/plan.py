@@ -166,10 +166,10 @@ class View:
     `busy` are deals with an unsettled write; `refused` maps (deal, target) to the sentence of a write that was
     refused, the text of its changes, and whether it is time to try again; `unknown_keys` are ids that HighLevel
     lately said it does not have, `absent` all of which it ever said so; `messages` is the last text written to each
-    Sync cell; `unread` counts the passes in which a record's read was refused (0: the last one said that it is gone),
-    and such a record is read by its id, though a list shows it; `renamed` asks to look at the names of
-    all stages and owners; `frozen` maps (deal, field) to the sentence of what an automation sets back; a text or number
-    cell edited less than `quiet_seconds` ago waits (0: none does), as `asked` questions have answered.
+    Sync cell; `unread` counts the passes in which a record could not be read; it is read by its id then, though a list
+    shows it; `renamed` asks to look at the names of all stages and owners; `frozen` maps (deal, field) to the sentence
+    of what an automation sets back; a text or number cell edited less than `quiet_seconds` ago waits (0: none does), as
+    `asked` questions have answered.
 
     `new_deals` is whether rows become deals; `making` maps rows whose making has no answer yet to the pipeline and the
     name of their deal. `matched` and `unmatched` are the (row, deal) pairs that a person approved, and refused.

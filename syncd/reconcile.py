@@ -388,8 +388,7 @@ def remember_unseen(work: Work) -> None:
     """Counts the records that the second look was not shown, with those that planning was not shown (SPEC §1)."""
     if work.unseen:
         unread = work.store.fact("unread") or {}
-        counted = {id: unread.get(id, 0) + refused for id, refused in work.unseen.items()}
-        work.store.set_fact("unread", {**unread, **counted})
+        work.store.set_fact("unread", {**unread, **{id: unread.get(id, 0) + 1 for id in work.unseen}})
 
 
 def _renames(plan: Plan) -> bool:
