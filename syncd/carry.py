@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -31,6 +32,7 @@ from syncd.sides import (
     Refused,
     SideDown,
     TableSide,
+    TryAgain,
     Unread,
     WriteResult,
     Written,
@@ -38,6 +40,8 @@ from syncd.sides import (
 from syncd.store import ChangeLine, RefusedWrite, Store, Write, change_line
 from syncd.values import Codec, MoneyCodec, Problem, StageCodec, folded
 
+TRIES = 7  # of a write that is told to wait, each after another read
+SLOW_READS = 3  # of a target, while its source gets too old
 SOURCE_AGE_SECONDS = 5.0  # a batched read of the table is at most this old when a value is copied (SPEC §3.1)
 FIRST_PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 6 * 3600.0
@@ -132,18 +136,22 @@ class _Sources:
         self.work, self.side, self.updates = work, side, updates
         self.results: dict[str, ReadResult] = {}
         self.read_at = float("-inf")
+        self.between = 0.0  # seconds that the last read of targets took
 
     def of(self, batch: list[Update], position: int) -> dict[str, ReadResult]:
         """The sources of `batch`, which starts at `position`; an update that copies no value needs none."""
         wanted = [update.source_id for update in batch if copies(update)]
-        old = self.work.clock() - self.read_at > SOURCE_AGE_SECONDS
-        if old or any(source_id not in self.results for source_id in wanted):
+        if self.are_old(self.between) or any(source_id not in self.results for source_id in wanted):
             ahead = self.updates[position : position + max(len(batch), self.side.read_batch)]
             self.read_at = self.work.clock()
             ids = [update.source_id for update in ahead if copies(update)]
             told = {change.index for update in ahead for change in update.changes}
             self.results = self.side.read(ids, needed=told) if ids else {}
         return {source_id: self.results[source_id] for source_id in wanted}
+
+    def are_old(self, ahead: float = 0.0) -> bool:
+        """Whether what was read for many at once must not be copied any more, so many seconds from now."""
+        return bool(self.results) and self.work.clock() + ahead - self.read_at > SOURCE_AGE_SECONDS
 
 
 def copies(update: Update) -> bool:
@@ -161,17 +169,41 @@ def carry_updates(work: Work, target: Side, updates: Sequence[Update]) -> None:
         if target in work.closed:
             work.tally.waiting += len(updates) - done
             return
-        read_sources = sources.of(batch, done)
-        read_targets = side.read([update.target_id for update in batch], needed=())
-        ready = []
-        for update in batch:
-            checked = recheck(work, update, read_sources.get(update.source_id), read_targets[update.target_id])
-            if checked is not None:
-                ready.append(checked)
-        if ready:
-            write_updates(work, side, ready)
+        try_again(partial(_carry_batch, work, side, sources, batch, done))
         done += len(batch)
         work.progress(f"writing to {side.label}", done, len(updates))
+
+
+def _carry_batch(work: Work, side: RecordSide, sources: _Sources, batch: list[Update], position: int) -> None:
+    """Reads sources, then targets, and writes (SPEC §3.1). Whatever has to be waited for is, before the targets are
+    read. Sources that are read many at once must still be young then; a side that reads one by one reads each anew."""
+    for _ in range(SLOW_READS):
+        read_sources = sources.of(batch, position)
+        side.make_way()
+        before = work.clock()
+        read_targets = side.read([update.target_id for update in batch], needed=())
+        sources.between = work.clock() - before
+        if sources.side.read_batch == 1 or not sources.are_old():
+            break
+    else:
+        work.tally.waiting += len(batch)
+        return
+    ready = []
+    for update in batch:
+        checked = recheck(work, update, read_sources.get(update.source_id), read_targets[update.target_id])
+        if checked is not None:
+            ready.append(checked)
+    if ready:
+        write_updates(work, side, ready)
+
+
+def try_again(attempt: Callable[[], None]) -> None:
+    """Runs what reads and then writes until it need not wait between both; the last `TryAgain` is a side that is
+    down."""
+    for _ in range(TRIES - 1):
+        with suppress(TryAgain):
+            return attempt()
+    return attempt()
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,6 +404,11 @@ def _sent(work: Work, ids: Sequence[int], send: Callable[[], list[WriteResult]])
     """What `send` returns. A side that is down says so before anything was sent (sides.py), so its intents end here."""
     try:
         return send()
+    except TryAgain:
+        with work.store.tx():
+            for write_id in ids:
+                work.store.withdraw(write_id)  # nothing happened, and it may be so several times
+        raise
     except SideDown as error:
         with work.store.tx():
             for write_id in ids:
@@ -671,7 +708,7 @@ def carry_messages(
                 deal, title = about.get(row, ("", ""))
                 ids.append(work.store.intend(work.pass_id, now, side.side, "message", deal, row, title, [line]))
         patches = [Patch(row, {}, message=message) for row, message in batch]
-        results = _sent(work, ids, partial(side.write, patches))
+        results = _sent(work, ids, partial(_written_in_time, side, patches))
         written = {row: text for (row, text), r in zip(batch, results, strict=True) if isinstance(r, Written)}
         with work.store.tx():
             work.store.put_messages(written)
@@ -681,6 +718,15 @@ def carry_messages(
         for write_id, result in zip(ids, results, strict=True):
             if isinstance(result, Later):
                 postpone(work, side.side, write_id, result, records=0)
+
+
+def _written_in_time(side: RecordSide, patches: Sequence[Patch]) -> list[WriteResult]:
+    """What a write of Sync cells returns. It rests on no read: one only waits until there is a way again."""
+    for _ in range(TRIES - 1):
+        with suppress(TryAgain):
+            return side.write(patches)
+        side.read([patches[0].id], needed=())
+    return side.write(patches)
 
 
 # --- settling --------------------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ is there, and the key comes back as a cleared one does.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from syncd.carry import (
@@ -77,7 +78,7 @@ def carry_new_deals(work: Work, deals: Sequence[NewDeal]) -> None:
             work.doubt(planned.row, row)
             work.tally.waiting += 1
             continue
-        key = _make(work, ready, row)
+        key = _make(work, ready, row, partial(_unchanged, work, planned, rows, done))
         if key is None:
             unsure.add(twin)  # until it is known what became of this one, its twin would be taken for it
         else:
@@ -96,6 +97,12 @@ def _still(work: Work, planned: NewDeal, row: Record) -> bool:
     return row.partner is None and read_row(work.ground, row) == planned
 
 
+def _unchanged(work: Work, planned: NewDeal, rows: _Rows, position: int) -> bool:
+    """Likewise, of a row that is read again where its contact took long to find."""
+    row = rows.of(position)
+    return isinstance(row, Record) and _still(work, planned, row)
+
+
 def _without(work: Work, deal: NewDeal) -> NewDeal | None:
     """The deal without what HighLevel refuses from everyone; None where it cannot be made without that."""
     suspended = work.suspended[Side.CRM] & deal.values.keys()
@@ -104,8 +111,9 @@ def _without(work: Work, deal: NewDeal) -> NewDeal | None:
     return replace(deal, values={at: planned for at, planned in deal.values.items() if at not in suspended})
 
 
-def _make(work: Work, deal: NewDeal, row: Record) -> list[Update] | None:
-    """Makes one deal; returns the key to be planted (none where it was refused), or None where no answer came."""
+def _make(work: Work, deal: NewDeal, row: Record, unchanged: Callable[[], bool]) -> list[Update] | None:
+    """Makes one deal; returns the key to be planted (none where it was refused, or the row not `unchanged` when its
+    contact was known), or None where no answer came."""
     write_id = _intend(work, deal)
     try:
         contact = work.crm.contact_for(deal.person)
@@ -113,6 +121,10 @@ def _make(work: Work, deal: NewDeal, row: Record) -> list[Update] | None:
             return None
         if isinstance(contact, Refused):
             _refuse(work, write_id, deal, contact, own=True)
+            return []
+        if not unchanged():
+            work.store.withdraw(write_id)  # nothing was asked for but the contact
+            work.tally.waiting += 1
             return []
         asked = work.clock() - work.crm.clock_offset
         _note(work, write_id, contact, asked)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
-from syncd.carry import Ready, Work, forget_both, postpone, refuse, write_updates
+from syncd.carry import Ready, Work, forget_both, postpone, refuse, try_again, write_updates
 from syncd.judge import Change, ChangeKind, same_raw, write_raw
 from syncd.model import ABSENT, LinkState, Record, Side
 from syncd.plan import Deletion, How, Update
-from syncd.sides import Later, Lost, Refused, SideDown
+from syncd.sides import Later, Lost, Refused, SideDown, TryAgain
 from syncd.store import ChangeLine
 
 
@@ -24,14 +25,19 @@ def carry_deletions(work: Work, deletions: Sequence[Deletion]) -> None:
         if deletion.side in work.closed:
             work.tally.waiting += len(deletions) - done
             return
-        target = _still_due(work, deletion)
-        if target is None:
-            work.tally.waiting += 1
-        elif deletion.how is How.ABANDON:
-            _abandon(work, deletion, target)
-        else:
-            _delete(work, deletion)
+        try_again(partial(_carry_one, work, deletion))
         work.progress(f"deleting in {work.sides[deletion.side].label}", done + 1, len(deletions))
+
+
+def _carry_one(work: Work, deletion: Deletion) -> None:
+    work.sides[deletion.side].make_way()
+    target = _still_due(work, deletion)
+    if target is None:
+        work.tally.waiting += 1
+    elif deletion.how is How.ABANDON:
+        _abandon(work, deletion, target)
+    else:
+        _delete(work, deletion)
 
 
 def _still_due(work: Work, deletion: Deletion) -> Record | None:
@@ -78,6 +84,10 @@ def _delete(work: Work, deletion: Deletion) -> None:
         )
     try:
         result = side.delete(_ids(deletion)[0])
+    except TryAgain:
+        with work.store.tx():
+            work.store.withdraw(write_id)
+        raise
     except SideDown as error:
         with work.store.tx():
             work.store.end(write_id, work.clock(), "not_done", note=str(error))

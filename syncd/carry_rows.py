@@ -72,6 +72,7 @@ def _intended(work: Work, rows: Sequence[NewRow], under_way: deque[_Call]) -> It
             work.tally.waiting += len(rows) - start
             return
         batch = [row for row in rows[start : start + size] if not row.again or _still(work, row)]
+        batch = _without_those_back(work, batch)
         if not batch:
             continue
         suspended = frozenset(work.suspended[Side.TABLE])
@@ -84,13 +85,21 @@ def _still(work: Work, row: NewRow) -> bool:
     """Whether the deal of a row that comes back still holds what was planned; else the next pass makes it."""
     deal = work.sides[Side.CRM].read([row.deal], needed=row.values)[row.deal]
     same = isinstance(deal, Record) and all(
-        same_raw(work.ground.codecs[index], Side.CRM, deal.raw[index], planned[1], None)
+        index not in deal.lacks and same_raw(work.ground.codecs[index], Side.CRM, deal.raw[index], planned[1], None)
         for index, planned in row.values.items()
-        if index not in deal.lacks
     )
     work.doubt(row.deal, deal)
     work.tally.waiting += not same
     return same
+
+
+def _without_those_back(work: Work, batch: list[NewRow]) -> list[NewRow]:
+    """The rows without those that came back by themselves meanwhile, out of a trash: what they hold is a person's."""
+    again = [row.deal for row in batch if row.again]
+    found = work.table.find(again) if again else {}
+    back = {deal for deal in again if found.get(deal)}
+    work.tally.waiting += len(back)
+    return [row for row in batch if row.deal not in back]
 
 
 def _without(row: NewRow, suspended: Collection[int]) -> NewRow:

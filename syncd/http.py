@@ -15,8 +15,8 @@ import ssl
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -41,6 +41,7 @@ RETRIES_AT_MOST: Final = 5
 RETRY_WITHIN_SECONDS: Final = 60.0
 FIRST_BACKOFF_SECONDS: Final = 0.5
 RESTS_AT_MOST: Final = 6  # how often one request is repeated because of 429
+SOON_SECONDS: Final = 0.25  # how long a write that may not wait does wait for its place
 LONGEST_REST_SECONDS: Final = 120.0  # a longer Retry-After ends the pass instead of blocking it
 REQUEST_TIMEOUT: Final = 408  # the server's own word for "no whole request came": treated like 5xx
 LONGEST_SAID: Final = 8_000  # characters of a server's words that are looked at: sentences need a few hundred
@@ -69,6 +70,10 @@ class ServerFault(NoAnswer):
 
 class RateLimited(HttpError):
     """429 again and again, or with a demand to wait too long. Nothing was done."""
+
+
+class NotNow(HttpError):
+    """A write that may not wait was not made (`Http.once`): what it rests on has to be read again first."""
 
 
 class Redirected(HttpError):
@@ -158,32 +163,57 @@ class Bucket:
     def reserve(self) -> float:
         """Takes a place and returns 0, or returns the seconds to wait before asking again (at least a millisecond)."""
         with self._lock:
-            now = self._monotonic()
-            if now < self._rest_until:
-                return max(self._rest_until - now, 0.001)
+            rest = self._rest_until - self._monotonic()
+            if rest > 0:
+                return max(rest, 0.001)
             if self._count is None:
                 return 0.0
-            if self._trace is None:
-                return self._place(self._count, now)
-            with self._trace.held() as sent:
-                if sent is None:
-                    return self._place(self._count, now)
-                # The time is taken anew: another process may have held the trace meanwhile.
-                now = self._monotonic()
-                known = Counter(sent.since(now - self._window_seconds, now)) | Counter(self._taken)
-                self._taken = deque(sorted(known.elements()))
-                wait = self._place(self._count, now)
+            with self._traced() as keep:
+                wait = self._wait(self._count, 1)
                 if not wait:
-                    sent.keep(list(self._taken))
+                    self._taken.append(self._monotonic())
+                    keep()
                 return wait
 
-    def _place(self, count: int, now: float) -> float:
+    def ready(
+        self, places: int, sleep: Callable[[float], object] = time.sleep, stop: threading.Event | None = None
+    ) -> float:
+        """Waits until so many requests could go out at once, and takes no place; returns the seconds waited. Raises
+        `Stopped` once `stop` is set."""
+        waited = 0.0
+        while True:
+            _go_on(stop)
+            with self._lock, self._traced():
+                rest = self._rest_until - self._monotonic()
+                seconds = max(rest, 0.0 if self._count is None else self._wait(self._count, min(places, self._count)))
+            if seconds <= 0:
+                return waited
+            sleep(max(seconds, 0.001))
+            waited += seconds
+
+    @contextmanager
+    def _traced(self) -> Iterator[Callable[[], None]]:
+        """Meanwhile `_taken` holds what other processes have sent, too; what is given keeps it for them."""
+        if self._trace is None:
+            yield lambda: None
+            return
+        with self._trace.held() as sent:
+            if sent is None:
+                yield lambda: None
+                return
+            now = self._monotonic()
+            known = Counter(sent.since(now - self._window_seconds, now)) | Counter(self._taken)
+            self._taken = deque(sorted(known.elements()))
+            yield lambda: sent.keep(list(self._taken))
+
+    def _wait(self, count: int, places: int) -> float:
+        """Seconds until so many of `count` places are free; 0: they are."""
+        now = self._monotonic()
         while self._taken and now - self._taken[0] >= self._window_seconds:
             self._taken.popleft()
-        if len(self._taken) < count:
-            self._taken.append(now)
+        if len(self._taken) + places <= count:
             return 0.0
-        return max(self._taken[-count] + self._window_seconds - now, 0.001)
+        return max(self._taken[places - count - 1] + self._window_seconds - now, 0.001)
 
     def take(self, sleep: Callable[[float], object] = time.sleep, stop: threading.Event | None = None) -> float:
         """Waits for a place and returns the seconds waited. Raises `Stopped` once `stop` is set."""
@@ -286,6 +316,12 @@ class _Due(threading.local):
     """When the running request of this thread must be over, on the monotonic clock."""
 
     at: float | None = None
+
+
+class _Once(threading.local):
+    """Whether this thread's writes may not wait."""
+
+    on = False
 
 
 class _DueStream(httpcore.NetworkStream):
@@ -447,7 +483,7 @@ class Http:
         self._max_body_bytes = max_body_bytes
         self._rest_seconds = rest_seconds
         self._on_429, self._on_sent = on_429, on_sent
-        self._due = _Due()
+        self._due, self._once = _Due(), _Once()
         self._lock = threading.Lock()
         self._client = httpx.Client(
             base_url=self.base_url,
@@ -500,11 +536,14 @@ class Http:
         if params is not None:
             request["params"] = {name: value for name, value in params.items() if value is not None}
         started, rested, rests, failures = self._monotonic(), 0.0, 0, 0
+        once = retry is Retry.WRITE and self._once.on
         while True:
-            rested += self.bucket.take(self._sleep, self._stop)
+            rested += self._place_soon() if once else self.bucket.take(self._sleep, self._stop)
             try:
                 reply = self._attempt(method, path, request)
             except NotSent as error:
+                if once:
+                    raise NotNow(str(error)) from error
                 failure: HttpError = error
             except NoAnswer as error:
                 if retry is Retry.WRITE:
@@ -513,6 +552,8 @@ class Http:
             else:
                 if reply is not None:
                     return reply
+                if once:
+                    raise NotNow(f"{self.name} gets too many requests (429).")
                 rests += 1
                 if rests > RESTS_AT_MOST:
                     raise RateLimited(f"{self.name} says again and again that it gets too many requests (429).")
@@ -524,6 +565,30 @@ class Http:
             if failures > RETRIES_AT_MOST or late:
                 raise failure
             self.pause(pause)
+
+    @contextmanager
+    def once(self) -> Iterator[None]:
+        """Writes of this thread may not wait meanwhile: where one would have to, for a place, a rest or a connection,
+        nothing is sent, or was done, and `NotNow` is raised. For what was read directly before (SPEC §3.1)."""
+        self._once.on = True
+        try:
+            yield
+        finally:
+            self._once.on = False
+
+    def make_way(self, requests: int) -> None:
+        """Waits until so many requests can go out one right after the other. Raises `Stopped`."""
+        self.bucket.ready(requests, self._sleep, self._stop)
+
+    def _place_soon(self) -> float:
+        """A place at once, or almost; else `NotNow`."""
+        waited = 0.0
+        while (seconds := self.bucket.reserve()) > 0:
+            if waited + seconds > SOON_SECONDS:
+                raise NotNow(f"{self.name} gets as many requests as it takes just now.")
+            self.pause(seconds)
+            waited += seconds
+        return waited
 
     def now(self) -> float:
         """Our own clock, in seconds since 1970."""

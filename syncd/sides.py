@@ -91,6 +91,11 @@ class Later:
     everyone: bool = False
 
 
+class TryAgain(SideDown):
+    """Nothing was written, and nothing speaks against it but that it would have had to wait: what the write rests on is
+    read again first (SPEC §3.1)."""
+
+
 ReadResult: TypeAlias = Record | Missing | Unread  # Missing is ABSENT here, never UNKNOWN
 WriteResult: TypeAlias = Written | Refused | Lost | Later
 
@@ -223,11 +228,15 @@ class RecordSide(Protocol):
         `needed` names the fields that must be told even where that takes another call (None: all).
         """
 
+    def make_way(self) -> None:
+        """Waits until a read and the write after it can go out without a wait between them; sends nothing."""
+
     def write(self, patches: Sequence[Patch]) -> list[WriteResult]:
-        """Writes at most `write_batch` patches in one call; results in the order given."""
+        """Writes at most `write_batch` patches in one call; results in the order given. Raises `TryAgain` where it
+        would have to wait."""
 
     def delete(self, id: str) -> WriteResult | Missing:
-        """Deletes one record; ABSENT where it was gone already."""
+        """Deletes one record; ABSENT where it was gone already. Raises `TryAgain` likewise."""
 
     def edited(self, questions: Sequence[Question]) -> dict[Question, Stamp]:
         """When fields were edited. A question that could not be answered is left out."""

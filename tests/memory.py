@@ -36,6 +36,7 @@ from syncd.sides import (
     Stage,
     TableSchema,
     TableSide,
+    TryAgain,
     Unread,
     User,
     Vocabulary,
@@ -117,6 +118,7 @@ class Faults:
     down_on: frozenset[str] = frozenset()  # verbs that raise SideDown
     ignores: set[str] = field(default_factory=set)  # fields whose new value is taken and thrown away
     tidy: Callable[[str, Raw], Raw] = lambda _name, raw: raw
+    waits: list[float] = field(default_factory=list)  # used up by writes that would have had to wait so long
 
 
 class _MemorySide:
@@ -139,6 +141,7 @@ class _MemorySide:
         self.reads: list[str] = []  # ids read one by one, in order
         self.familiar = Familiar()
         self.knew = 0  # answers that were known
+        self.ways = 0  # how often way was made for a read and a write
 
     @property
     def server_now(self) -> float:
@@ -166,6 +169,16 @@ class _MemorySide:
                 raise SideDown(f"{self.label} does not answer.")
         yield
         self.step(self.side.value, verb, "after", what)
+
+    def make_way(self) -> None:
+        """Whatever has to be waited for is waited for now."""
+        self.ways += 1
+
+    def may_wait(self) -> None:
+        """A write, or a deletion, that would have had to wait."""
+        if self.faults.waits:
+            self.clock.advance(self.faults.waits.pop(0))
+            raise TryAgain(f"{self.label} gets too many requests (429).")
 
     def next_loss(self) -> str:
         """Whether the answer of this write is lost, and when."""
@@ -332,6 +345,7 @@ class MemoryCrm(_MemorySide):
         assert patch.partner is None, "a deal has no key cell"
         changes = self.names(patch.changes)
         with self.call("write", [patch]):
+            self.may_wait()
             loss = self.next_loss()
             refused = self.faults.refuse("write", patch.id, changes)
             versions = self.deals.get(patch.id)
@@ -437,6 +451,7 @@ class MemoryCrm(_MemorySide):
     def delete(self, id: str) -> WriteResult | Missing:
         """Deletes a deal."""
         with self.call("delete", id):
+            self.may_wait()
             loss = self.next_loss()
             refused = self.faults.refuse("delete", id, {})
             versions = self.deals.get(id)
@@ -607,6 +622,7 @@ class MemoryTable(_MemorySide):
         """At most ten rows in one PATCH; a refused batch is split, as SPEC §3.7 says."""
         assert 0 < len(patches) <= self.write_batch
         with self.call("write", list(patches)):
+            self.may_wait()
             loss = self.next_loss()
             refused = [self._refusal("write", patch.id, self.names(patch.changes)) for patch in patches]
             if loss == "before":
@@ -706,6 +722,7 @@ class MemoryTable(_MemorySide):
     def delete(self, id: str) -> WriteResult | Missing:
         """Deletes a row."""
         with self.call("delete", id):
+            self.may_wait()
             loss = self.next_loss()
             refused = self.faults.refuse("delete", id, {})
             if loss == "before":

@@ -27,6 +27,7 @@ from syncd.sides import (
     Refused,
     SideDown,
     TableSide,
+    TryAgain,
     Unread,
     WriteResult,
     Written,
@@ -1362,12 +1363,28 @@ shapes = pytest.mark.parametrize("shape", ["error", "errors"])
 
 
 @shapes
-def test_too_many_requests_rest_30_seconds_and_are_repeated_even_for_writes(world: World, shape: str) -> None:
+def test_too_many_requests_rest_30_seconds_before_the_next_one(world: World, shape: str) -> None:
+    """A write is not repeated by itself: its row is read again first (SPEC §3.1)."""
     rec_id = world.add(Name="A")
     side = world.ready()
     world.fault(method="PATCH", status=429, body=too_many("RATE_LIMIT_REACHED", shape))
+    with pytest.raises(TryAgain):
+        side.write([value(rec_id, 1)])
+    assert (len(world.calls("PATCH")), world.clock.slept) == (1, [])
+    side.make_way()
+    assert sum(world.clock.slept) == pytest.approx(30)
     assert isinstance(side.write([value(rec_id, 1)])[0], Written)
     assert len(world.calls("PATCH")) == 2
+    world.fault(method="DELETE", status=429, body=too_many("RATE_LIMIT_REACHED", shape))
+    with pytest.raises(TryAgain):
+        side.delete(rec_id)
+
+
+@shapes
+def test_making_rows_rests_and_goes_on(world: World, shape: str) -> None:
+    side = world.ready()
+    world.fault(method="PATCH", status=429, body=too_many("RATE_LIMIT_REACHED", shape))
+    assert isinstance(side.create([NewRecord("dealAAA1", {})])[0], Written)
     assert sum(world.clock.slept) == pytest.approx(30)
 
 

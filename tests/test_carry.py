@@ -168,7 +168,7 @@ def test_a_batched_read_of_sources_is_used_while_it_is_fresh(tmp_path: Path) -> 
     def watch(who: str, verb: str, phase: str, _what: object) -> None:
         if (who, verb, phase) == ("table", "read", "before"):
             read_at[0] = world.clock.now
-        elif (who, verb, phase) == ("crm", "read", "before"):
+        elif (who, verb, phase) == ("crm", "write", "before"):
             ages.append(world.clock.now - read_at[0])
 
     world.hooks.append(watch)
@@ -176,6 +176,7 @@ def test_a_batched_read_of_sources_is_used_while_it_is_fresh(tmp_path: Path) -> 
     assert len(ages) == 30
     assert max(ages) <= SOURCE_AGE_SECONDS
     assert result.calls[Side.TABLE] == 2 + 4, "30 deals at 0.6 s each: a new read after each 5 s"
+    assert result.calls[Side.CRM] == 2 + 30 + 30, "and none in vain"
     world.hooks.clear()
     ends_well(world, (30, 0, 30), *deals)
 

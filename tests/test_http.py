@@ -23,11 +23,13 @@ from syncd.http import (
     LONGEST_REST_SECONDS,
     RESTS_AT_MOST,
     RETRIES_AT_LEAST,
+    SOON_SECONDS,
     Bucket,
     ClockOffset,
     Http,
     NoAnswer,
     NotJson,
+    NotNow,
     NotSent,
     RateLimited,
     Redirected,
@@ -687,3 +689,83 @@ def test_pyairtable_never_repeats_a_create() -> None:
     assert len(script.seen) == 1
     script = Script(502, 429, 200)
     assert airtable(make(script)).request("POST", "https://api.test/v0/app/T/listRecords", json={}) == {"status": 200}
+
+
+# --- writes that may not wait ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("places", [1, 2, 5])
+def test_a_bucket_waits_until_so_many_places_are_free_and_takes_none(places: int) -> None:
+    time = Time(0.0)
+    bucket = Bucket(5, 10, monotonic=time)
+    for _ in range(5):
+        assert bucket.take(time.sleep) == 0
+        time.sleep(1)
+    assert bucket.ready(places, time.sleep) == pytest.approx(4 + places)
+    assert [bucket.reserve() for _ in range(places + 1)][:places] == [0] * places
+    assert bucket.reserve() > 0
+    bucket.penalise(30)
+    assert bucket.ready(1, time.sleep) == pytest.approx(30)
+    assert Bucket.unlimited(monotonic=time).ready(3) == 0
+    assert Bucket(2, 10, monotonic=time).ready(3) == 0, "more than all there are is all there are"
+
+
+def once(script: Script, time: Time | None = None, **options: Any) -> str:
+    """What a write that may not wait raises; "" for nothing."""
+    http = make(script, time, **options)
+    try:
+        with http.once():
+            http.request("PUT", "/x", retry=Retry.WRITE)
+    except NotNow as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(("failure", "said"), [*((one, "could not be reached") for one in NEVER_SENT), (429, "429")])
+def test_a_write_that_may_not_wait_is_not_sent_again(failure: Step, said: str) -> None:
+    time, script = Time(), Script(failure, 200)
+    assert said in once(script, time)
+    assert (len(script.seen), time.slept) == (1, [])
+
+
+def test_a_write_that_may_not_wait_is_not_sent_where_there_is_no_place() -> None:
+    time, script = Time(0.0), Script(200)
+    bucket = Bucket(1, SOON_SECONDS + 1, monotonic=time)
+    bucket.reserve()
+    assert "as many requests as it takes" in once(script, time, bucket=bucket)
+    assert script.seen == []
+    time.sleep(1.001)
+    assert once(script, time, bucket=bucket) == "", "a moment is waited for"
+    assert len(script.seen) == 1
+
+
+def test_a_rest_after_429_is_kept_by_a_write_that_may_not_wait() -> None:
+    time, script = Time(0.0), Script(429, 200)
+    bucket = Bucket(90, 10, monotonic=time)
+    assert [bool(once(script, time, bucket=bucket)) for _ in range(2)] == [True, True]
+    assert len(script.seen) == 1
+    bucket.ready(1, time.sleep)
+    assert once(script, time, bucket=bucket) == ""
+
+
+def test_other_requests_wait_as_ever() -> None:
+    """Reads among such writes, and writes after them."""
+    script = Script(429, 200, 429, 200)
+    http = make(script)
+    with http.once():
+        http.request("GET", "/x", retry=Retry.READ)
+    http.request("PUT", "/x", retry=Retry.WRITE)
+    assert len(script.seen) == 4
+
+
+def test_way_is_made_for_two_requests_in_a_row() -> None:
+    time = Time(0.0)
+    http = make(Script(200), time, bucket=Bucket(5, 10, monotonic=time))
+    for _ in range(4):
+        http.request("GET", "/x", retry=Retry.READ)
+    http.make_way(2)
+    before = time.now
+    http.request("GET", "/x", retry=Retry.READ)
+    with http.once():
+        http.request("PUT", "/x", retry=Retry.WRITE)
+    assert (before, time.now) == (10, 10)

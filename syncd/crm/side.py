@@ -39,7 +39,7 @@ from syncd.crm.highlevel import (
     WrongPath,
 )
 from syncd.fields import OF_CONTACT, STATUSES, Field
-from syncd.http import NEVER_LATER, HttpError, NoAnswer
+from syncd.http import NEVER_LATER, HttpError, NoAnswer, NotNow
 from syncd.model import ABSENT, Missing, Raw, Record, Side, Stamp
 from syncd.sides import (
     Lost,
@@ -52,6 +52,7 @@ from syncd.sides import (
     ReadResult,
     Refused,
     SideDown,
+    TryAgain,
     Unread,
     Vocabulary,
     WriteResult,
@@ -479,6 +480,10 @@ class HighLevelSide:
 
     # --- writing
 
+    def make_way(self) -> None:
+        """A deal is read, and written."""
+        self.client.http.make_way(2)
+
     def write(self, patches: Sequence[Patch]) -> list[WriteResult]:
         """One PUT a deal, naming the changed fields alone (SPEC §3.2), then what the deal holds now."""
         return [self._write_one(patch) for patch in patches]
@@ -492,7 +497,8 @@ class HighLevelSide:
             body |= part
         if not body:  # the CRM carries neither messages nor keys
             return self._read_back(patch.id)
-        answer = self._asked(lambda: self._put(patch.id, body))
+        with self.client.http.once():
+            answer = self._asked(lambda: self._put(patch.id, body))
         if isinstance(answer, Refused | Lost):
             return answer
         needed = _ALWAYS_TOLD | {"monetaryValue", "updatedAt"} | body.keys()
@@ -529,6 +535,8 @@ class HighLevelSide:
             return call()
         except NoAnswer as error:
             return Lost(str(error))
+        except NotNow as error:
+            raise TryAgain(str(error)) from error
         except NotFound:
             return Refused("The deal is gone from HighLevel.")
         except MissingScope as error:
@@ -629,7 +637,8 @@ class HighLevelSide:
                 return ABSENT
             return None
 
-        answer = self._asked(delete)
+        with self.client.http.once():
+            answer = self._asked(delete)
         return answer if answer is not None else Written(Record(id, (None,) * len(self._fields)))
 
     def edited(self, questions: Sequence[Question]) -> dict[Question, Stamp]:

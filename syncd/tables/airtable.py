@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from syncd.at_rest import Familiar, Sieve
 from syncd.fields import KEY_COLUMN, MESSAGE_COLUMN, Field
-from syncd.http import Bucket, Http, HttpError, NoAnswer, scrub, shared_bucket
+from syncd.http import Bucket, Http, HttpError, NoAnswer, NotNow, scrub, shared_bucket
 from syncd.model import ABSENT, Missing, Raw, Record, Side, Stamp
 from syncd.sides import (
     Lost,
@@ -28,6 +28,7 @@ from syncd.sides import (
     Refused,
     SideDown,
     TableSchema,
+    TryAgain,
     Unread,
     WriteResult,
     Written,
@@ -207,6 +208,8 @@ class AirtableSide:
             raise parsed(response.status_code, body, scrub(response.text)[:300]) from error
         except NoAnswer:
             raise
+        except NotNow as error:
+            raise TryAgain(str(error)) from error
         except HttpError as error:
             raise SideDown(str(error)) from error
         except (RequestException, ValidationError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -377,6 +380,10 @@ class AirtableSide:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
+    def make_way(self) -> None:
+        """Ten rows are read in one call, and written in another."""
+        self.http.make_way(2)
+
     def write(self, patches: Sequence[Patch]) -> list[WriteResult]:
         """Writes cells of rows; a refused batch is split until the bad row stands alone (SPEC §3.7)."""
         layout = self._ready()
@@ -445,11 +452,13 @@ class AirtableSide:
         return Written(found) if isinstance(found, Record) else Refused(f"The row {id} cannot be read.")
 
     def _update(self, jobs: Sequence[Job]) -> dict[str, WriteResult]:
-        rows = self._call(
-            lambda: self._table().batch_update(
-                [{"id": job.name, "fields": _fields(job)} for job in jobs], typecast=_casting(jobs)
+        table = self._table()
+        with self.http.once():
+            rows = self._call(
+                lambda: table.batch_update(
+                    [{"id": job.name, "fields": _fields(job)} for job in jobs], typecast=_casting(jobs)
+                )
             )
-        )
         by_id = {job.name: job for job in jobs}
         return {record.id: Written(record) for record in self._taken(rows, by_id, lambda record: record.id)}
 
@@ -486,7 +495,9 @@ class AirtableSide:
         if not id.isalnum():  # anything else would be another address
             return Refused(f"“{id}” is no id of an Airtable row.")
         try:
-            answer = self._call(lambda: self._table().delete(id))
+            table = self._table()
+            with self.http.once():
+                answer = self._call(lambda: table.delete(id))
         except Refusal as refusal:
             if refusal.row_is_gone:
                 return ABSENT

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from syncd.http import NoAnswer
-from syncd.sides import Lost, Refused, SideDown, WriteResult
+from syncd.sides import Later, Lost, Refused, SideDown, TryAgain, WriteResult
 from syncd.tables.airtable_errors import Refusal, refused_token, refused_writing
 from syncd.tables.airtable_layout import Cells, Layout
 from syncd.values import clipped
@@ -54,6 +54,8 @@ def carry_out(
         except SideDown as error:
             if not results:
                 raise
+            if isinstance(error, TryAgain):
+                return results | {job.place: Later(str(error)) for some in [jobs, *pending] for job in some}
             left = [job for some in [jobs, *pending] for job in some]
             return results | {job.place: Lost(f"It was not sent. {error}") for job in left}
         except Refusal as error:

@@ -392,6 +392,9 @@ class GridSide:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
+    def make_way(self) -> None:
+        """A sheet is looked at as a whole directly before it is written."""
+
     def write(self, patches: Sequence[Patch]) -> list[WriteResult]:
         """Writes the cells of many rows in one call. See the module's first lines."""
         before = dict(self._shown)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
-from syncd.sides import SideDown
+from syncd.sides import SideDown, TryAgain
 from tests.memory import Crash
 from tests.simulation.schedule import Argument, Point
 from tests.simulation.sides import Rule, SimCrm, SimTable
@@ -153,6 +153,16 @@ def ignored(world: SimWorld, point: Point, name: str, passes: int) -> None:
     side.faults.ignores = {f for f in FIELDS if side.trouble.on(side.trouble.ignores, f)}
 
 
+def told_to_wait(world: SimWorld, point: Point, seconds: float) -> None:
+    world.clock.advance(seconds)
+    raise TryAgain(f"{side_of(world, point).label} gets too many requests (429).")
+
+
+def a_while(_world: SimWorld, _point: Point, rng: Random) -> tuple[Argument, ...]:
+    """Seconds."""
+    return (rng.choice((0.3, 10.0, 30.0)),)
+
+
 def undated(world: SimWorld, _point: Point) -> None:
     world.table.trouble.undated = world.table.trouble.number + 1
 
@@ -181,6 +191,9 @@ FAULTS: Final[dict[str, Fault]] = {
     "refuse column": Fault("refused_columns", at_write, a_column, refuse_column),
     "ignore": Fault("ignored", at_write, a_field, ignored),
     "busy": Fault("busy", lambda p: begins(p) and p.who == "table", nothing, busy),
+    "told to wait": Fault(
+        "waits", lambda p: p.verb in ("write", "delete") and p.phase == "before", a_while, told_to_wait
+    ),
     "undated": Fault("undated", lambda p: begins(p) and p.who == "table", nothing, undated),
 }
 

@@ -71,6 +71,7 @@ class Knobs:
     feed_doubled: float = 0.0  # share of entries that are listed twice
     table_clock: bool = True  # off: as in a sheet, a cell was edited between two looks at it, nobody knows when
     busy: float = 0.0  # the table cannot be written for a while, though it can be read
+    waits: float = 0.0  # a write that would have to wait is not made: 429, or no connection
     replans: bool = False  # plan each view twice more: again, and in another order (P10)
 
     def limits(self) -> Limits:
@@ -152,5 +153,8 @@ def draw(seed: int) -> Knobs:
         table_clock=rng.random() < 0.7,
         busy=rate(0.03, 0.1, off=0.7),
     )
+    # Drawn apart, so that what the seeds of before are is left as it was.
+    apart = Random(f"waits {seed}")
+    drawn = replace(drawn, waits=apart.choice((0.05, 0.3)) if apart.random() < 0.3 else 0.0)
     # Between two looks nobody can tell whether somebody is still typing (LIMITS).
     return drawn if drawn.table_clock else replace(drawn, quiet=0.0)

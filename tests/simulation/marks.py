@@ -57,7 +57,7 @@ REQUIRED: Final = (
     *("window hit", "write thrown away", "one-way column overwritten", "shadow taken", "planned again"),
     *("planned with what rests", "known deal", "known row"),
     *("at rest: twofold", "at rest: wrong key", "at rest: outside", "at rest: unknown choice"),
-    *("busy", "conflict inside the window", "conflict outside the window"),
+    *("busy", "told to wait", "conflict inside the window", "conflict outside the window"),
     *("at rest: typed into a one-way column", "at rest: unlisted owner", "at rest: tidied by a server"),
 )  # fmt: skip
 MANY: Final = 10_000
