@@ -38,7 +38,7 @@ def lost(world: World, when: str = "after") -> None:
 
 
 def test_search_has_had_its_time_when_it_is_asked_not_when_it_answers(world: World) -> None:
-    """What it shows is older than its answer: a deal that it shows 58 s late is not there at 50 s, however slow it is."""
+    """What it shows is older than its answer: a deal shown 58 s late is not there at 50 s, however slow the answer."""
     world.crm.lag = 58.0
     world.crm.faults.lost = ["", "after"]
     world.run()

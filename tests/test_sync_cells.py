@@ -1,4 +1,4 @@
-"""What stands in Sync cells (SPEC §5): written only where it changes, against what the cell holds, not what was said."""
+"""What stands in Sync cells (SPEC §5): written only where it changes, against what the cell holds by now."""
 
 from __future__ import annotations
 
