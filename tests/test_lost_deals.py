@@ -78,9 +78,9 @@ def asked_at(world: World) -> float:
     return float(json.loads(write.before)["asked"])
 
 
-def somebodys(world: World, deal: str, created: float, **values: Raw) -> None:
+def somebodys(world: World, deal: str, created: float) -> None:
     """A deal of the same contact, pipeline and name, which came to be at this second of HighLevel's clock."""
-    world.crm.person_makes(deal, "contact1", **{"name": "Roof", "stage": ["p1", "s1"], "status": "open", **values})
+    world.crm.person_makes(deal, "contact1", name="Roof", stage=["p1", "s1"], status="open")
     [version] = world.crm.deals[deal]
     world.crm.deals[deal] = [replace(version, stamp=created)]
 
