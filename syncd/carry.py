@@ -688,10 +688,14 @@ def row_link(
 def carry_messages(
     work: Work, messages: Mapping[str, str], before: Mapping[str, str], about: Mapping[str, tuple[str, str]]
 ) -> None:
-    """Writes Sync cells. They are the program's own, so nothing is read first; a row that is gone needs none. `about`
-    names the (deal, title) of each row, for the history."""
+    """Writes Sync cells. They are the program's own, so nothing is read first; a row that is gone needs none. `before`
+    is what the cells hold, and `about` names the (deal, title) of each row, for the history."""
     side = work.sides[Side.TABLE]
-    items = sorted(messages.items())
+    there = {row: text for row, text in messages.items() if before.get(row) == text}
+    if there:  # a person typed it, or cleared the cell: nothing is to be written (SPEC §6, P3), but it counts as said
+        with work.store.tx():
+            work.store.put_messages(there)
+    items = sorted((row, text) for row, text in messages.items() if row not in there)
     for start in range(0, len(items), side.write_batch):
         work.check_stop()
         if Side.TABLE in work.closed:

@@ -280,7 +280,7 @@ def _twin(write: Write) -> tuple[str, str]:
 
 def _settled(work: Work, write: Write, read_lag_seconds: float) -> bool:
     before: dict[str, Any] = json.loads(write.before)
-    contact, now = before.get("contact"), work.clock()
+    contact, now = before.get("contact"), work.clock()  # before search is asked: its answer shows no later moment
     if not contact:
         with work.store.tx():
             work.store.end(write.id, now, "not_done", note=NOT_ASKED)
@@ -290,7 +290,7 @@ def _settled(work: Work, write: Write, read_lag_seconds: float) -> bool:
         first = min(found, key=lambda made: (made.created or 0.0, made.record.id))
         _adopt(work, write.id, write, work.crm.made_deal(first.record.id) or first)
         return True
-    if _waited(work, before) < read_lag_seconds:
+    if _waited(work, before, now) < read_lag_seconds:
         return False
     with work.store.tx():
         work.store.end(write.id, now, "not_done", note=NOT_FOUND)
@@ -298,11 +298,12 @@ def _settled(work: Work, write: Write, read_lag_seconds: float) -> bool:
     return True
 
 
-def _waited(work: Work, before: Mapping[str, Any]) -> float:
-    """Seconds that search has had. Where our own clock was set meanwhile, HighLevel's has told by how much."""
+def _waited(work: Work, before: Mapping[str, Any], asked_at: float) -> float:
+    """Seconds that search has had when it was asked. Where our own clock was set meanwhile, HighLevel's has told by how
+    much."""
     now = work.crm.clock_offset
     was_set = now - float(before.get("offset", now))  # older versions kept none
-    waited = work.clock() - float(before["at"])
+    waited = asked_at - float(before["at"])
     return waited - was_set if abs(was_set) > work.ground.tie_seconds else waited
 
 

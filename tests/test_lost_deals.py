@@ -1,0 +1,203 @@
+"""Deals whose making had no answer (SPEC §3.5): which one is ours, how long search has had, what is made again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from syncd.carry_deals import settle_new_deals
+from syncd.model import Raw
+from syncd.sides import Column, MadeDeal, Person, Refused
+from tests.memory import COLUMNS, FIELD_NAMES, World, field_of
+from tests.test_carry_parts import work_of
+
+A, B = "dealAAA1", "dealBBB2"
+NEW = "dealNew1"
+READ_LAG, TIE = 60.0, 2.0  # seconds; the defaults
+OF_CONTACT = ("contact", "email", "phone", "company")
+LEAD: Mapping[str, Raw] = {"name": "Roof", "email": "jo@x.example", "pipeline": "Sales"}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """One deal with its row, agreed on, and a new row."""
+    world = World(tmp_path, [field_of(name) for name in (*FIELD_NAMES, *OF_CONTACT)])
+    world.table.columns = {**COLUMNS, **{name: Column(f"fld{name}", name.title(), "text") for name in OF_CONTACT}}
+    world.filled(A)
+    world.table.put("lead", None, **LEAD, value=3)
+    return world
+
+
+def lost(world: World, when: str = "after") -> None:
+    """The row's deal is asked for; its answer is lost "after" or "before" it was made, and search is far behind."""
+    world.crm.lag = 10_000.0
+    world.crm.faults.lost = ["", when]
+    assert world.run().unsettled == 1
+
+
+# --- when it is made again -------------------------------------------------------------------------------------------
+
+
+def test_search_has_had_its_time_when_it_is_asked_not_when_it_answers(world: World) -> None:
+    """What it shows is older than its answer: a deal shown 58 s late is not there at 50 s, however slow the answer."""
+    world.crm.lag = 58.0
+    world.crm.faults.lost = ["", "after"]
+    world.run()
+    search = world.crm.made_of
+
+    def slow(contact: str) -> list[MadeDeal]:
+        found = search(contact)
+        world.clock.advance(15.0)
+        return found
+
+    world.crm.made_of = slow  # type: ignore[method-assign]
+    world.run(50.0)
+    assert world.crm.creates() == [NEW]
+    assert (world.run().code, world.table.rows["lead"].key) == (0, NEW)
+
+
+@pytest.mark.parametrize(("seconds", "again"), [(READ_LAG, True), (READ_LAG - 0.001, False)])
+def test_one_read_lag_is_enough(world: World, seconds: float, again: bool) -> None:
+    lost(world, "before")
+    [write] = world.store.open_writes()
+    world.clock.now = float(json.loads(write.before)["at"]) + seconds
+    still_open = settle_new_deals(work_of(world), READ_LAG)
+    assert [one.id for one in still_open] == ([] if again else [write.id])
+
+
+# --- which deal is ours ----------------------------------------------------------------------------------------------
+
+
+def asked_at(world: World) -> float:
+    """When the deal was asked for, by HighLevel's clock."""
+    [write] = world.store.open_writes()
+    return float(json.loads(write.before)["asked"])
+
+
+def somebodys(world: World, deal: str, created: float) -> None:
+    """A deal of the same contact, pipeline and name, which came to be at this second of HighLevel's clock."""
+    world.crm.person_makes(deal, "contact1", name="Roof", stage=["p1", "s1"], status="open")
+    [version] = world.crm.deals[deal]
+    world.crm.deals[deal] = [replace(version, stamp=created)]
+
+
+@pytest.mark.parametrize(("early", "ours"), [(0.0, True), (TIE, True), (TIE + 0.001, False), (5 * TIE, False)])
+def test_a_deal_made_before_it_was_asked_for_by_more_than_clocks_differ_is_not_ours(
+    world: World, early: float, ours: bool
+) -> None:
+    lost(world, "before")
+    somebodys(world, B, asked_at(world) - early)
+    world.crm.lag = 0.0
+    result = world.run(10.0)
+    assert (world.table.rows["lead"].key, result.unsettled) == ((B, 0) if ours else (None, 1))
+
+
+def test_a_deal_that_does_not_say_when_it_was_made_is_ours(world: World) -> None:
+    """Contact, pipeline and name are the same, and it has no row: to make another would be the greater harm."""
+    lost(world)
+    world.crm.lag = 0.0
+    search, get = world.crm.made_of, world.crm.made_deal
+    world.crm.made_of = lambda contact: [replace(one, created=None) for one in search(contact)]  # type: ignore[method-assign]
+
+    def undated(id: str) -> MadeDeal | None:
+        found = get(id)
+        return replace(found, created=None) if found is not None else None
+
+    world.crm.made_deal = undated  # type: ignore[method-assign]
+    assert world.run(10.0).unsettled == 0
+    assert (world.crm.creates(), world.table.rows["lead"].key) == ([NEW], NEW)
+
+
+@pytest.mark.parametrize("later", [0.0, 0.5, 3.0])
+def test_of_several_the_first_that_was_made_is_ours(world: World, later: float) -> None:
+    """A person made another one like it right after ours. Of two made at once one is taken, always the same."""
+    lost(world)
+    created = world.crm.deals[NEW][0].stamp
+    for other in ("dealZZZ9", B):
+        somebodys(world, other, created + later)
+    world.crm.lag = 0.0
+    world.run(10.0)
+    assert world.table.rows["lead"].key == (NEW if later else B)
+    assert world.crm.creates() == [NEW]
+
+
+# --- what is adopted -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_adopted_is_the_deal_as_it_is_now_not_as_search_shows_it(world: World) -> None:
+    lost(world)
+    world.clock.advance(30.0)
+    world.crm.put(NEW, status="won")
+    made = world.crm.deals[NEW][0]
+    world.crm.lag = world.clock.now + 5.0 - made.at  # search shows the making, and not the edit
+    world.run(5.0)
+    link = world.store.link(NEW)
+    assert link is not None
+    assert link.seen == world.crm.deals[NEW][-1].stamp
+    assert world.table.rows["lead"].cells["status"] == "won", "it is carried in the pass that found the deal"
+
+
+def test_a_lost_deal_that_a_person_deleted_is_not_made_again(world: World) -> None:
+    """Search still shows it, so it was made; a read by its id says that it is gone (SPEC §5: the row says so)."""
+    lost(world)
+    world.crm.lag = 10.0
+    world.clock.advance(10.0)
+    world.crm.drop(NEW)
+    world.run(5.0)
+    link = world.store.link(NEW)
+    assert link is not None
+    assert link.row == "lead"
+    for _ in range(2):
+        world.run()
+    assert world.crm.creates() == [NEW]
+    assert world.table.rows["lead"].message == "Deleted in HighLevel"
+
+
+# --- a deal that stands in the way -----------------------------------------------------------------------------------
+
+
+def test_an_older_deal_that_stands_in_the_way_is_not_the_one_that_was_lost(world: World) -> None:
+    """The first request never arrived; the second is refused because of a deal that the contact had all along."""
+    world.crm.contacts["contact1"] = Person("Jo", "jo@x.example")
+    somebodys(world, B, world.clock.now - 1000.0)
+    world.crm.hidden.add(B)  # search is behind, else it would be a possible match
+    world.crm.allow_duplicates = False
+    world.crm.faults.lost = ["before"]
+    assert world.run().unsettled == 1
+    result = world.run(READ_LAG + 1)
+    assert (result.error, result.unsettled, result.tally.refusals) == ("", 0, [f"“Roof”: There is one already: {B}."])
+    world.run(1.0)
+    row = world.table.rows["lead"]
+    assert (row.key, row.message) == (None, f"There is one already: {B}.")
+    assert (world.crm.creates(), world.store.link(B)) == ([], None)
+
+
+# --- the key ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_conflict_is_not_decided_by_the_write_that_plants_the_key(world: World) -> None:
+    """HighLevel refuses owners from everyone, and an automation gives the deal another one than the row says. Which of
+    them holds is for the next plan, which asks for the edit times and passes the guards."""
+    owner = FIELD_NAMES.index("owner")
+    world.crm.clockless = True
+    world.table.put("lead", None, owner="Ann")
+    world.edit_row(A, owner="Bob")  # refused first, which tells that owners are refused
+    world.crm.faults.refuse = lambda verb, _id, changes: (
+        Refused("No owners.", frozenset({owner}), everyone=True) if verb != "contact" and "owner" in changes else None
+    )
+
+    def automation(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("crm", "create", "after"):
+            world.crm.put(NEW, owner="u2")
+
+    world.hooks.append(automation)
+    result = world.run()
+    assert (world.table.rows["lead"].key, world.table.rows["lead"].cells["owner"]) == (NEW, "Ann")
+    assert result.tally.conflicts == 0
+    world.hooks.clear()
+    result = world.run()
+    assert (result.tally.conflicts, world.table.rows["lead"].cells["owner"]) == (1, "Bob")
