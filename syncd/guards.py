@@ -134,10 +134,10 @@ def planned_sets(plan: Plan, ground: Ground) -> list[HeldSet]:
             if change.kind is not ChangeKind.RENAME:
                 sets[update.target, change.index].append(_member(update, change, ground))
     names = [one.name for one in ground.fields]
-    for gone in plan.deletions:
-        if gone.how is How.ABANDON:
+    for deletion in plan.deletions:
+        if deletion.how is How.ABANDON:
             status = names.index(STATUS)
-            sets[gone.side, status].append(_abandoned(gone, ground.codecs[status]))
+            sets[deletion.side, status].append(_abandoned(deletion, ground.codecs[status]))
     found = [made_set(GuardKind.CHANGES, side, names[index], sets[side, index]) for side, index in sorted(sets)]
     for side in Side:
         gone = [Member(one.deal, one.how.value, None, one.title) for one in plan.deletions if one.side is side]
@@ -221,7 +221,7 @@ def _is_abandoning(found: HeldSet, member: Member) -> bool:
 def held_sets(found: Sequence[HeldSet], ground: Ground, total: int, limits: Limits,
               approved: Sequence[HeldSet]) -> list[HeldSet]:  # fmt: skip
     """The sets that go beyond the limits, without what was approved, each with its sentence. `total`: all links."""
-    held = []
+    held: list[HeldSet] = []
     for one in sorted(found, key=lambda one: one.kind is not GuardKind.DELETIONS):  # these have the narrower limits
         rest = _asked_once(unapproved(one, approved), [*approved, *held])
         count = len(rest.members)
