@@ -24,7 +24,7 @@ def carry_deletions(work: Work, deletions: Sequence[Deletion]) -> None:
         if deletion.side in work.closed:
             work.tally.waiting += len(deletions) - done
             return
-        target = _still_due(work, deletion)
+        target = None if _suspended(work, deletion) else _still_due(work, deletion)
         if target is None:
             work.tally.waiting += 1
         elif deletion.how is How.ABANDON:
@@ -32,6 +32,13 @@ def carry_deletions(work: Work, deletions: Sequence[Deletion]) -> None:
         else:
             _delete(work, deletion)
         work.progress(f"deleting in {work.sides[deletion.side].label}", done + 1, len(deletions))
+
+
+def _suspended(work: Work, deletion: Deletion) -> bool:
+    """Whether such a write was refused in this pass, and not for its record's sake (SPEC §3.7)."""
+    if deletion.how is How.ABANDON:
+        return work.names.index("status") in work.suspended[deletion.side]
+    return deletion.side in work.no_deletions
 
 
 def _still_due(work: Work, deletion: Deletion) -> Record | None:
@@ -90,7 +97,7 @@ def _delete(work: Work, deletion: Deletion) -> None:
         postpone(work, deletion.side, write_id, result)
         return
     if isinstance(result, Refused):
-        refuse(work, deletion.side, write_id, _update(deletion, ()), result)
+        refuse(work, deletion.side, write_id, _update(deletion, ()), result, deleting=True)
         return
     with work.store.tx():
         forget_both(work, deletion.deal)
