@@ -213,8 +213,8 @@ def identities_held(pair: Pair, table: str, *, keep: bool) -> list[HeldSet]:
 def resume_renamed(pair: Pair, identity: Mapping[str, str], *, keep: bool) -> None:
     """A pair that is new by its name, over a table and a location that another one synced, is that one renamed.
 
-    Raises `Misconfigured` where the other one is still configured: two pairs on one table (SPEC §4), however a pair that
-    was synced before came to that table.
+    Raises `Misconfigured` where the other one is still configured: two pairs on one table (SPEC §4), also where this
+    one was synced with another table before.
     """
     for other, known in pair.store.of_others("identity").items():
         # Whatever their locations are: one would take the other's rows for rows with wrong ids.
