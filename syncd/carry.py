@@ -17,7 +17,7 @@ from functools import partial
 from itertools import islice
 from typing import cast
 
-from syncd.fields import NEVER_BLANK, OWN_CLOCK
+from syncd.fields import MESSAGE_COLUMN, NEVER_BLANK, OWN_CLOCK
 from syncd.judge import Change, ChangeKind, Ground, read_raw, same_raw, unchanged, write_raw
 from syncd.model import ABSENT, Agreed, Link, LinkState, Raw, Record, Side, Value, pack, packed_shadow
 from syncd.plan import OWN_STAMPS_KEPT, Update, fingerprint
@@ -89,6 +89,8 @@ class Work:
     closed: set[Side] = field(default_factory=set)  # sides that refuse every write in this pass
     no_new_rows: bool = False  # making rows was refused, and not for a record's sake
     no_new_deals: bool = False  # likewise
+    no_deletions: set[Side] = field(default_factory=set)  # likewise, sides that delete nothing in this pass
+    no_messages: bool = False  # likewise Sync cells
     refused_alike: dict[tuple[Side, str], tuple[str, str]] = field(default_factory=dict)
     probing: bool = False  # the table could not be written in the last pass: one row is tried first
     lost: set[str] = field(default_factory=set)  # deals with a write of this pass that nobody answered
@@ -589,12 +591,13 @@ def refuse(
     refused: Refused,
     *,
     making: bool = False,
+    deleting: bool = False,
     link: Link | None = None,
 ) -> None:
     """Keeps a refusal (SPEC §3.7). A record's own is quarantined; what would hit others alike suspends the column, or
-    making rows. `link` is stored with it where a part was taken."""
+    making rows, or deleting. `link` is stored with it where a part was taken."""
     named = refused.fields or frozenset(change.index for change in update.changes)
-    alike = (side, ("making: " if making else "") + _alike(refused.sentence))
+    alike = (side, ("making: " if making else "deleting: " if deleting else "") + _alike(refused.sentence))
     before = work.refused_alike.get(alike)
     everyone = refused.everyone or (before is not None and not refused.existing)
     now = work.clock()
@@ -611,17 +614,30 @@ def refuse(
         work.refused_alike[alike] = (update.deal, told)
         work.tally.refusals.append(told)
         return
-    if before is not None and before[1] in work.tally.refusals:
-        work.tally.refusals.remove(before[1])  # it was no record's fault after all
-    if making and not named:
+    if before is not None:
+        _take_back(work, before[1])
+    if deleting:
+        work.no_deletions.add(side)
+    elif making and not named:
         work.no_new_rows = work.no_new_rows or side is Side.TABLE
         work.no_new_deals = work.no_new_deals or side is Side.CRM
     elif refused.everyone and not refused.fields:
         work.closed.add(side)
     else:
         work.suspended[side] |= named
-    if _alike(refused.sentence) not in map(_alike, work.tally.suspended):
-        work.tally.suspended.append(refused.sentence)
+    _suspended(work, refused.sentence)
+
+
+def _take_back(work: Work, told: str) -> None:
+    """A refusal that was no record's fault after all."""
+    if told in work.tally.refusals:
+        work.tally.refusals.remove(told)
+
+
+def _suspended(work: Work, sentence: str) -> None:
+    """Says once what nothing more is tried of in this pass."""
+    if _alike(sentence) not in map(_alike, work.tally.suspended):
+        work.tally.suspended.append(sentence)
 
 
 def _refusal(work: Work, side: Side, update: Update, sentence: str, now: float) -> RefusedWrite:
@@ -689,7 +705,8 @@ def carry_messages(
     work: Work, messages: Mapping[str, str], before: Mapping[str, str], about: Mapping[str, tuple[str, str]]
 ) -> None:
     """Writes Sync cells. They are the program's own, so nothing is read first; a row that is gone needs none. `before`
-    is what the cells hold, and `about` names the (deal, title) of each row, for the history."""
+    is what the cells hold, and `about` names the (deal, title) of each row, for the history and for what is said of a
+    refusal."""
     side = work.sides[Side.TABLE]
     there = {row: text for row, text in messages.items() if before.get(row) == text}
     if there:  # a person typed it, or cleared the cell: nothing is to be written (SPEC §6, P3), but it counts as said
@@ -698,7 +715,7 @@ def carry_messages(
     items = sorted((row, text) for row, text in messages.items() if row not in there)
     for start in range(0, len(items), side.write_batch):
         work.check_stop()
-        if Side.TABLE in work.closed:
+        if Side.TABLE in work.closed or work.no_messages:
             return
         batch = items[start : start + side.write_batch]
         now = work.clock()
@@ -716,12 +733,37 @@ def carry_messages(
         written = {row: text for (row, text), r in zip(batch, results, strict=True) if isinstance(r, Written)}
         with work.store.tx():
             work.store.put_messages(written)
-            for write_id, (row, _), result in zip(ids, batch, results, strict=True):
-                if not isinstance(result, Lost | Later):
-                    work.store.end(write_id, work.clock(), "done" if row in written else "refused")
+            for write_id, result in zip(ids, results, strict=True):
+                if isinstance(result, Written):
+                    work.store.end(write_id, work.clock(), "done")
+                elif isinstance(result, Refused):
+                    work.store.end(write_id, work.clock(), "refused", note=result.sentence)
         for write_id, result in zip(ids, results, strict=True):
             if isinstance(result, Later):
                 postpone(work, side.side, write_id, result, records=0)
+        refused = {row: r for (row, _), r in zip(batch, results, strict=True) if isinstance(r, Refused)}
+        _messages_refused(work, refused, {row: title for row, (_, title) in about.items()})
+
+
+def _messages_refused(work: Work, refused: Mapping[str, Refused], titles: Mapping[str, str]) -> None:
+    """Tells of Sync cells that could not be written. One row's own refusal is told with its name; what would hit others
+    alike ends it for this pass (SPEC §3.7). They are derived anew by every plan, so nothing else has to be kept."""
+    if not refused:
+        return
+    there = work.table.read(sorted(refused), needed=())
+    for row, one in refused.items():
+        if there[row] is ABSENT:
+            continue  # it needs none
+        sentence = f"The column “{MESSAGE_COLUMN}” could not be written: {one.sentence}"
+        told = f"“{titles.get(row) or row}”: {sentence}"
+        alike = (Side.TABLE, "message: " + _alike(one.sentence))
+        before = work.refused_alike.setdefault(alike, (row, told))
+        if one.everyone or before[0] != row:
+            work.no_messages = True
+            _take_back(work, before[1])
+            _suspended(work, sentence)
+        else:
+            work.tally.refusals.append(told)
 
 
 def _written_in_time(side: RecordSide, patches: Sequence[Patch]) -> list[WriteResult]:
@@ -873,6 +915,9 @@ def _settle_update(work: Work, write: Write, found: ReadResult) -> bool:
         note = TAKEN_NOTE if state == "taken" else ""
         work.store.end(write.id, work.clock(), state, note=note)
     work.tally.updated[write.side] += "done" in states.values()
+    work.tally.conflicts += sum(
+        line.kind == ChangeKind.CONFLICT.value and states.get(line.field) == "done" for line in write.changes
+    )
     return True
 
 

@@ -31,13 +31,20 @@ def carry_deletions(work: Work, deletions: Sequence[Deletion]) -> None:
 
 def _carry_one(work: Work, deletion: Deletion) -> None:
     work.sides[deletion.side].make_way()
-    target = _still_due(work, deletion)
+    target = None if _suspended(work, deletion) else _still_due(work, deletion)
     if target is None:
         work.tally.waiting += 1
     elif deletion.how is How.ABANDON:
         _abandon(work, deletion, target)
     else:
         _delete(work, deletion)
+
+
+def _suspended(work: Work, deletion: Deletion) -> bool:
+    """Whether such a write was refused in this pass, and not for its record's sake (SPEC §3.7)."""
+    if deletion.how is How.ABANDON:
+        return work.names.index("status") in work.suspended[deletion.side]
+    return deletion.side in work.no_deletions
 
 
 def _still_due(work: Work, deletion: Deletion) -> Record | None:
@@ -98,7 +105,7 @@ def _delete(work: Work, deletion: Deletion) -> None:
         postpone(work, deletion.side, write_id, result)
         return
     if isinstance(result, Refused):
-        refuse(work, deletion.side, write_id, _update(deletion, ()), result)
+        refuse(work, deletion.side, write_id, _update(deletion, ()), result, deleting=True)
         return
     with work.store.tx():
         forget_both(work, deletion.deal)

@@ -14,16 +14,18 @@ from dataclasses import dataclass, replace
 from dataclasses import field as made_by
 from enum import StrEnum
 from hashlib import sha256
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from syncd.judge import Change, ChangeKind, Ground
 from syncd.lost_keys import twins
 from syncd.model import LinkState, Missing, Side, Value
-from syncd.plan import Plan, Update, View, left_scope
+from syncd.plan import Deletion, How, Plan, Update, View, left_scope
 from syncd.policy import Limits
+from syncd.values import Codec
 
 OSCILLATIONS = 3  # returns to the value before last within an hour that are still believed to be people's
 OSCILLATION_SECONDS = 3600.0
+STATUS = "status"
 SEVERAL = "several"  # matches with more than one candidate: an approval could not tell which
 
 
@@ -123,7 +125,8 @@ def too_many_deletions(count: int, total: int, limits: Limits) -> bool:
 def planned_sets(plan: Plan, ground: Ground) -> list[HeldSet]:
     """Every set that could be held: the changes of each field and direction, new deals, deletions.
 
-    New names of stages and owners are no change, and making rows is never held (SPEC §4).
+    New names of stages and owners are no change, and making rows is never held (SPEC §4). A deal that is to be
+    abandoned stands in two sets: its row was deleted, and its status changes in the CRM.
     """
     sets: dict[tuple[Side, int], list[Member]] = defaultdict(list)
     for update in plan.updates:
@@ -131,6 +134,10 @@ def planned_sets(plan: Plan, ground: Ground) -> list[HeldSet]:
             if change.kind is not ChangeKind.RENAME:
                 sets[update.target, change.index].append(_member(update, change, ground))
     names = [one.name for one in ground.fields]
+    for deletion in plan.deletions:
+        if deletion.how is How.ABANDON:
+            status = names.index(STATUS)
+            sets[deletion.side, status].append(_abandoned(deletion, ground.codecs[status]))
     found = [made_set(GuardKind.CHANGES, side, names[index], sets[side, index]) for side, index in sorted(sets)]
     for side in Side:
         gone = [Member(one.deal, one.how.value, None, one.title) for one in plan.deletions if one.side is side]
@@ -180,15 +187,47 @@ def _member(update: Update, change: Change, ground: Ground) -> Member:
     return Member(update.deal, old, change.new, update.title, shown)
 
 
+def _abandoned(deletion: Deletion, codec: Codec) -> Member:
+    """The change of status that abandons an open deal."""
+    old, new = _ABANDONS[GuardKind.CHANGES]
+    return Member(deletion.deal, old, new, deletion.title, f"{codec.show(old)} -> {codec.show(new)}")
+
+
+# The two sets in which a deal that is to be abandoned stands, and what stands there for the one write that it takes.
+_ABANDONS: Final[Mapping[GuardKind, tuple[Value, Value]]] = {
+    GuardKind.CHANGES: ("open", "abandoned"),
+    GuardKind.DELETIONS: (How.ABANDON.value, None),
+}
+_OTHER_SET: Final[Mapping[SetKey, SetKey]] = {
+    (GuardKind.CHANGES, Side.CRM, STATUS): (GuardKind.DELETIONS, Side.CRM, ""),
+    (GuardKind.DELETIONS, Side.CRM, ""): (GuardKind.CHANGES, Side.CRM, STATUS),
+}
+
+
+def _asked_once(found: HeldSet, others: Sequence[HeldSet]) -> HeldSet:
+    """`found` without the deals whose abandoning is held, or was approved, as a member of its other set."""
+    other = _OTHER_SET.get(found.key)
+    asked = {one.record for held in others if held.key == other for one in held.members if _is_abandoning(held, one)}
+    if other is None or not asked:
+        return found
+    left = tuple(one for one in found.members if not (one.record in asked and _is_abandoning(found, one)))
+    return replace(found, members=left)
+
+
+def _is_abandoning(found: HeldSet, member: Member) -> bool:
+    return (member.old, member.new) == _ABANDONS[found.kind]
+
+
 def held_sets(found: Sequence[HeldSet], ground: Ground, total: int, limits: Limits,
               approved: Sequence[HeldSet]) -> list[HeldSet]:  # fmt: skip
     """The sets that go beyond the limits, without what was approved, each with its sentence. `total`: all links."""
-    held = []
-    for one in found:
-        rest = unapproved(one, approved)
+    held: list[HeldSet] = []
+    for one in sorted(found, key=lambda one: one.kind is not GuardKind.DELETIONS):  # these have the narrower limits
+        rest = _asked_once(unapproved(one, approved), [*approved, *held])
         count = len(rest.members)
         if rest.kind is GuardKind.DELETIONS:
-            beyond = too_many_deletions(count, total, limits)
+            in_any_case = rest.side is Side.CRM and count > limits.max_crm_changes  # existence is a field (SPEC §1)
+            beyond = in_any_case or too_many_deletions(count, total, limits)
         else:
             beyond = too_many_changes(count, total, rest.side, limits)
         if count and beyond:
@@ -230,7 +269,12 @@ def without(plan: Plan, held: Sequence[HeldSet], ground: Ground) -> Plan:
         )
         if rest or update.partner:
             updates.append(replace(update, changes=rest))
-    deletions = [one for one in plan.deletions if (GuardKind.DELETIONS, one.side, "", one.deal) not in waiting]
+    deletions = [
+        one
+        for one in plan.deletions
+        if (GuardKind.DELETIONS, one.side, "", one.deal) not in waiting
+        and (one.how is not How.ABANDON or (GuardKind.CHANGES, one.side, STATUS, one.deal) not in waiting)
+    ]
     new_deals = [
         one
         for one in plan.new_deals

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from syncd import generation
-from syncd.fields import PIPELINE, REQUIRED, Field
+from syncd.fields import MESSAGE, MESSAGE_COLUMN, PIPELINE, REQUIRED, Field
 from syncd.guards import (
     HeldSet,
     swapped,
@@ -52,7 +52,9 @@ class Pair:
 def column_problems(gone: Sequence[str], computed: Sequence[str]) -> list[str]:
     """Sentences for a person about columns that cannot be synced."""
     return [
-        f"The column “{name}” is gone, so its values are not carried. Make it again, or set its direction to off."
+        f"The column “{name}” is gone, so rows cannot say what they need. Make it again."
+        if name == MESSAGE_COLUMN
+        else f"The column “{name}” is gone, so its values are not carried. Make it again, or set its direction to off."
         for name in gone
     ] + [
         f"The column “{name}” is computed, so it cannot be written and is not synced. Use a plain column, "
@@ -84,6 +86,7 @@ def gone_columns(pair: Pair, schema: TableSchema) -> tuple[str, ...]:
     """Optional columns that were synced before and are gone (CONTRACT: exit code 3)."""
     before: Mapping[str, str] = pair.store.fact("columns") or {}
     names = {f.name: f.columns[-1] for f in pair.fields}
+    names[MESSAGE] = MESSAGE_COLUMN  # another one was named by a person, and must exist
     names[PIPELINE] = next((f.columns[0] for f in pair.fields if f.name == "stage"), PIPELINE)
     return tuple(names[name] for name in before if name in names and name not in schema.columns)
 
@@ -210,14 +213,15 @@ def identities_held(pair: Pair, table: str, *, keep: bool) -> list[HeldSet]:
 def resume_renamed(pair: Pair, identity: Mapping[str, str], *, keep: bool) -> None:
     """A pair that is new by its name, over a table and a location that another one synced, is that one renamed.
 
-    Raises `Misconfigured` where the other one is still configured: two pairs on one table (SPEC §4).
+    Raises `Misconfigured` where the other one is still configured: two pairs on one table (SPEC §4), also where this
+    one was synced with another table before.
     """
-    if pair.store.fact("identity") is not None:
-        return
     for other, known in pair.store.of_others("identity").items():
         # Whatever their locations are: one would take the other's rows for rows with wrong ids.
         if other in pair.siblings and known.get(Side.TABLE.value) == identity[Side.TABLE.value]:
             raise Misconfigured(f"The pairs “{other}” and “{pair.name}” use the same table; each needs its own.")
+    if pair.store.fact("identity") is not None:
+        return
     for former in pair.store.pairs_with("identity", identity):
         if not keep:
             pair.store = pair.store.named(former)

@@ -464,6 +464,10 @@ class _Planner:
         if policy is RowDeleted.DELETE_DEAL:
             self.delete(Side.CRM, link, How.DELETE)
         elif policy is RowDeleted.ABANDON and status == "open":
+            frozen = self.view.frozen.get((link.deal, "status"))
+            if frozen is not None:  # it waits like any other write of its status (SPEC §4)
+                self.find(Trouble.FROZEN, link.deal, "", frozen, True, link.title)
+                return
             self.delete(Side.CRM, link, How.ABANDON)
         else:
             self.remember(replace(link, state=LinkState.ROW_GONE))

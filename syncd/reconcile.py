@@ -320,6 +320,10 @@ def _remember_pass(pair: Pair, memory: Memory, seen: Look, began: float, pass_id
     planned_writes |= {(Side.TABLE, one.deal) for one in plan.new_rows}
     memory.again = frozenset(deal for side, deal in planned_writes if (side, deal) not in written)
     memory.again_rows = frozenset(one.row for one in plan.new_deals if (Side.CRM, one.row) not in written)
+    for row, (deal, _) in about_rows(seen.view, plan).items():
+        if (Side.TABLE, row) not in written:  # what is said of a Sync cell that was refused must not be forgotten
+            memory.again |= {deal} if deal else set()
+            memory.again_rows |= set() if deal else {row}
     memory.answers = _answers(pair)
     if changes is None:
         memory.completed(began, result.findings, None)

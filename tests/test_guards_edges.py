@@ -145,7 +145,11 @@ def test_every_planned_write_stands_in_its_set() -> None:
             GuardKind.CHANGES,
             crm,
             "status",
-            [("a", "won", None, "Title a", "won -> (blank)"), ("b", "open", "won", "Title b", "open -> won")],
+            [
+                ("a", "won", None, "Title a", "won -> (blank)"),
+                ("b", "open", "won", "Title b", "open -> won"),
+                ("e", "open", "abandoned", "Title e", "open -> abandoned"),
+            ],
         ),
         (
             GuardKind.CHANGES,

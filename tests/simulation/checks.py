@@ -494,8 +494,8 @@ class Checks:
         ghost, side = self.ghost, entry.side
         if entry.verb != "update" or line.kind == ChangeKind.RENAME:
             return
-        if abandons(line):
-            return  # these count as deletions
+        if abandons(line) and (side, "", intent.deal) in {one[:3] for one in ghost.approved}:
+            return  # approved as a deletion
         if "id" in entry.changes and intent.deal in ghost.new_deals.get(entry.id, ()):
             return  # part of the making of a deal, which was counted
         if (side, line.field, intent.deal, line.old, line.new) in ghost.approved:
