@@ -28,12 +28,12 @@ from syncd.guards import (
     unapproved,
     without,
 )
-from syncd.incremental import Changes, Memory, changes_of
+from syncd.incremental import Changes, Memory, changes_of, taken_back, without_matches
 from syncd.model import ABSENT, Link, Record, Side, Stamp, print_of_raw
 from syncd.opened import Opened, Pair, _parts, label_text, make_ground
 from syncd.plan import Needs, Plan, View, make_plan
 from syncd.sheet_guards import HISTORY_SECONDS, Overwritten, may_be_one, sheet_sets, told
-from syncd.sides import CrmSide, Question, ReadResult, TableSchema, TableSide, Vocabulary
+from syncd.sides import CrmSide, Question, ReadResult, TableSchema, TableSide, Unread, Vocabulary
 from syncd.values import text
 
 QUESTION_ROUNDS = 5
@@ -214,18 +214,21 @@ def look_at_changes(pair: Pair, opened: Opened, memory: Memory, busy: frozenset[
     if memory.needs_full(changes.doubts, now):
         return None
     view = view_of(pair, opened, changes.links, changes.deals, changes.rows, busy)
-    view = replace(view, remembered=frozenset(changes.remembered))
-    seen = _guarded_changes(pair, opened, view, changes)
+    # Matches that were approved are linked by a full pass, which sees whether each has one candidate alone.
+    view = replace(view, remembered=frozenset(changes.remembered), matched=frozenset())
+    seen = _guarded_changes(pair, opened, memory, view, changes)
     return None if memory.needs_full(changes.doubts, now) else seen
 
 
 def _look_up(pair: Pair, changes: Changes, busy: frozenset[str]) -> None:
     """Reads the records that have no link and wait, and looks for rows of deals that seem to have none: one that is
-    there was given its key by a person."""
+    there was given its key by a person. What could not be read stays unknown."""
     deals = pair.crm.read(sorted(changes.unknown_deals)) if changes.unknown_deals else {}
     changes.deals |= {id: record for id, record in deals.items() if isinstance(record, Record)}
     loose = pair.table.read(sorted(changes.unknown_rows)) if changes.unknown_rows else {}
     changes.rows |= {id: record for id, record in loose.items() if isinstance(record, Record)}
+    changes.unknown_deals = {id for id, record in deals.items() if isinstance(record, Unread)}
+    changes.unknown_rows = {id for id, record in loose.items() if isinstance(record, Unread)}
     fresh = [deal.id for deal in changes.deals.values() if deal.id not in changes.links and not deal.outside]
     fresh = [deal for deal in fresh if deal not in busy]
     for deal, rows in (pair.table.find(fresh) if fresh else {}).items():
@@ -236,7 +239,7 @@ def _look_up(pair: Pair, changes: Changes, busy: frozenset[str]) -> None:
                 changes.rows.pop(row.id, None)
 
 
-def _guarded_changes(pair: Pair, opened: Opened, view: View, changes: Changes) -> Look:
+def _guarded_changes(pair: Pair, opened: Opened, memory: Memory, view: View, changes: Changes) -> Look:
     """As `guarded`, for a part of the records. What would be held is left to a full pass, which counts everything."""
     view, plan = planned(pair, opened, view, changes.doubts)
     gone = {link.deal: link for link in view.links.values() if view.reads[Side.TABLE].get(link.row) is ABSENT}
@@ -251,15 +254,19 @@ def _guarded_changes(pair: Pair, opened: Opened, view: View, changes: Changes) -
     if fresh:
         view = replace(view, frozen={**view.frozen, **fresh})
         plan = make_plan(view)
-    waiting = {record.set.key for record in pair.store.held() if record.state == "held"}
+    plan = without_matches(memory, view, plan, changes)
+    # A row comes back by a full pass only: another one may have its id by now.
+    changes.doubt_lastingly({f"{row.deal} gets its row back" for row in plan.new_rows if row.again})
+    plan = replace(plan, new_rows=[row for row in plan.new_rows if not row.again])
+    waiting = [record.set for record in pair.store.held() if record.state == "held"]
+    known = {one.key: set(one.members) for one in waiting}
     found = planned_sets(plan, view.ground)
     held = held_sets(found, view.ground, pair.store.count_links(), pair.limits, ())
-    held += [one for one in found if one.key in waiting and one not in held]
-    held += match_sets(plan)
+    held += [one for one in found if one.key in known and one not in held]
+    changes.doubt_lastingly(taken_back(waiting, found, view))
     held += sheet_accidents(pair, view, plan)
-    changes.doubts |= {f"{one.kind.value} {one.field} {one.side.value}" for one in held}
-    # A row that comes back: another one may have its id by now.
-    changes.doubts |= {f"{row.deal} gets its row back" for row in plan.new_rows if row.again}
+    news = [one for one in held if not known.get(one.key, set()).issuperset(one.members)]
+    changes.doubts |= {f"{one.kind.value} {one.field} {one.side.value}" for one in news}
     return Look(plan, view, opened.vocabulary, opened.schema, opened.gone, held, found, fresh, changes=changes)
 
 

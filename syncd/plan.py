@@ -209,7 +209,8 @@ class View:
 class Plan:
     """What a pass does: writes (`updates`, `new_rows`, `new_deals`, `deletions`, `messages`), and what it only
     remembers (`links`, `forget`, `absent_keys`). `matches` are rows and deals that are left alone until a person says
-    what they are. Nothing here has happened yet."""
+    what they are; `loose` are all rows without an id that it links to nothing (wholly blank ones do not count),
+    `rowless` all deals to which no row was found. Nothing here has happened yet."""
 
     updates: list[Update] = field(default_factory=list)
     new_rows: list[NewRow] = field(default_factory=list)
@@ -223,9 +224,15 @@ class Plan:
     unread: dict[str, int] = field(default_factory=dict)
     unlisted: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
-    rows_without_id: int = 0
+    loose: set[str] = field(default_factory=set)
+    rowless: set[str] = field(default_factory=set)
     all_judged: bool = False  # every link was looked at whole: no cell can have kept an old name
     needs: Needs = Needs()
+
+    @property
+    def rows_without_id(self) -> int:
+        """How many rows stay without an id."""
+        return len(self.loose.difference(new.row for new in self.new_deals))
 
     def changes_anything(self) -> bool:
         """Whether anything would be written or remembered of a record."""
@@ -254,6 +261,7 @@ class _Planner:
         self.frozen_deals = {deal for deal, _ in view.frozen}
         self.rowless: list[tuple[Link, Record]] = []  # of a sheet: no row carries their keys
         self.claimed: set[str] = set()  # rows that are known, or may be, to be theirs
+        self.unread_rows: list[Record] = []  # loose ones, as a list shows them
         read = {id: row for id, row in self.table_reads.items() if isinstance(row, Record)}
         for row in {**view.table, **read}.values() if read else view.table.values():
             if row.partner and self.table_reads.get(row.id) is not ABSENT:
@@ -793,7 +801,7 @@ class _Planner:
             if key not in view.links and key not in view.busy:
                 self.unlinked_key(key, rows)
         fresh, loose = self.fresh_deals(), self.loose_rows()
-        waiting = self.first_match(loose, [*fresh, *(deal for _, deal in self.rowless)])
+        waiting = self.first_match([*loose, *self.unread_rows], [*fresh, *(deal for _, deal in self.rowless)])
         for link, deal in self.rowless:
             if link.deal not in waiting:
                 self.row_is_gone(link, deal)
@@ -842,15 +850,19 @@ class _Planner:
                 found.append(row)
             elif isinstance(row, Unread) and swept.partner is None and not taken:
                 self.unread(swept.id, "", swept.id, row.sentence, swept.title)
+                self.unread_rows.append(swept)
         return found
 
     def first_match(self, rows: list[Record], deals: list[Record]) -> set[str]:
         """Links the pairs that a person approved; returns the rows and deals that are to be left alone (SPEC §5)."""
+        self.plan.rowless.update(deal.id for deal in deals)
         filled = [row for row in rows if row.id not in self.view.making and self.filled(row)]
         matches = possible_matches(self.view.ground, filled, deals, self.view.unmatched)
         by_id = {record.id: record for record in (*filled, *deals)} if matches else {}
+        unread = {row.id for row in self.unread_rows}
+        self.plan.loose |= unread & {row.id for row in filled}
         for match in matches:
-            if match.alone and (match.row, match.deal) in self.view.matched:
+            if match.alone and (match.row, match.deal) in self.view.matched and match.row not in unread:
                 row, deal = by_id[match.row], by_id[match.deal]
                 stored = self.view.links.get(deal.id)
                 link = Link(deal.id, row.id) if stored is None else replace(stored, row=row.id)
@@ -861,7 +873,7 @@ class _Planner:
                     title = clipped(by_id[match.deal].title or match.deal)
                     self.say(match.row, f"This may be the row of “{title}”; then its GHL ID is {match.deal}.")
         open_rows = {match.row: match.title for match in self.plan.matches}
-        self.plan.rows_without_id += len(open_rows)
+        self.plan.loose |= open_rows.keys()
         if open_rows:
             named = choices(title or row for row, title in open_rows.items())
             number = "1 row" if len(open_rows) == 1 else f"{len(open_rows):,} rows"
@@ -885,10 +897,10 @@ class _Planner:
         view = self.view
         if not self.filled(row):
             return
+        self.plan.loose.add(row.id)
         if view.new_deals and view.quiet_seconds and self.half_typed(row):
             sentence = "It was edited a moment ago; it waits until that rests."
             self.find(Trouble.TYPING, "", row.id, sentence, False, row.title)
-            self.plan.rows_without_id += 1
             return
         new = read_row(view.ground, row) if view.new_deals and row.id not in view.making else None
         if isinstance(new, NewDeal) and new.twin(view.ground) in view.making.values():
@@ -908,7 +920,6 @@ class _Planner:
             self.find(Trouble.LACKING, "", row.id, " ".join(new.sentences), new.person, row.title)
         elif view.new_deals:
             self.find(Trouble.UNSETTLED, "", row.id, ITS_MAKING, False, row.title)
-        self.plan.rows_without_id += 1
 
     def half_typed(self, row: Record) -> bool:
         """Whether somebody is typing into a row that has no deal yet: it is neither made nor told what it lacks."""

@@ -19,7 +19,7 @@ from syncd.guards import (
     still_wanted,
     without,
 )
-from syncd.incremental import OPENED_SECONDS, Memory
+from syncd.incremental import OPENED_SECONDS, Memory, newest
 from syncd.judge import ChangeKind
 from syncd.look import Look, about_rows, look, look_at_changes, options_moved
 from syncd.model import Side
@@ -243,9 +243,13 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
             generation.advance(pair.store)
             advanced = True
         carry_out(pair, work, seen)
+    loose, rowless = unlinked(pair, seen)
+    result.rows_without_id = len(loose)
     if advanced:
         generation.advance(pair.store)
     if memory is not None:
+        looked_at = None if seen.changes is None else {*seen.view.table, *seen.view.crm}
+        memory.unlinked(newest(seen.view, Side.TABLE, loose), newest(seen.view, Side.CRM, rowless), looked_at)
         _remember_pass(pair, memory, seen, began, pass_id, result)
     plan = seen.plan
     known = plan.links or plan.new_rows or plan.new_deals or plan.forget or plan.deletions or seen.changes is not None
@@ -327,15 +331,27 @@ def _remember_pass(pair: Pair, memory: Memory, seen: Look, began: float, pass_id
     memory.answers = _answers(pair)
     if changes is None:
         memory.completed(began, result.findings, None)
-        memory.matches = result.matches
+        memory.matched = frozenset(id for match in seen.plan.matches for id in (match.row, match.deal))
         return
+    memory.again, memory.again_rows = memory.again | changes.unknown_deals, memory.again_rows | changes.unknown_rows
     # Only a full pass may bring a row back: until one could, the doubt about it is raised again.
     memory.again |= {link.deal for link in changes.links.values() if f"row {link.row} is gone" in changes.doubts}
     memory.completed(began, result.findings, changes.touched)
+    memory.lasting = frozenset(changes.lasting)
     result.full = False
     result.findings = memory.waiting()
     result.matches = memory.matches
-    result.rows_without_id = memory.matches + len({one.row for one in result.findings if not one.deal and one.row})
+    result.rows_without_id = len(memory.loose)
+
+
+def unlinked(pair: Pair, seen: Look) -> tuple[set[str], set[str]]:
+    """(Rows without an id, deals without a row), of those that were looked at, now that the pass has made what it made.
+    A row of a sheet may have lost its id: then its deal has a link, and no row, while that may be another one."""
+    plan = seen.plan
+    links = pair.store.links_of(plan.rowless, plan.loose)
+    matched = {match.deal for match in plan.matches}
+    loose = plan.loose.difference(link.row for link in links.values())
+    return loose, {deal for deal in plan.rowless if deal in matched or deal not in links}
 
 
 def linked(pair: Pair, result: PassResult) -> frozenset[str]:

@@ -261,7 +261,7 @@ def test_only_what_is_held_is_left_out() -> None:
         ],
         new_deals=[new_deal("a"), new_deal("b")],
         deletions=[deletion("a", Side.TABLE), deletion("a", Side.CRM), deletion("b", Side.TABLE)],
-        rows_without_id=7,
+        loose={f"row{number}" for number in range(7)},
     )
 
     def left(kind: GuardKind, side: Side, name: str, *records: str) -> Plan:

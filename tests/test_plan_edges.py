@@ -1315,7 +1315,7 @@ def test_what_is_only_remembered_writes_nothing_but_changes_something(plan: Plan
 
 
 def test_a_plan_that_only_tells_changes_nothing() -> None:
-    plan = Plan(unread={A: 1}, unlisted={"u9"}, rows_without_id=3, all_judged=True)
+    plan = Plan(unread={A: 1}, unlisted={"u9"}, loose={"row"}, all_judged=True)
     assert not plan.changes_anything()
 
 
