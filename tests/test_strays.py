@@ -153,7 +153,8 @@ def test_a_side_that_is_down_for_the_second_write_says_nothing_of_the_first(worl
 def test_an_old_database_is_owed_nothing(world: Moving) -> None:
     world.events = {(2, "before"): "busy"}
     world.begin()
-    assert world.store.fact("sheet_strays")["owed"] == {"d3": {"name": ["Zz new name", "Deal d3"], "value": [4711, 100]}}
+    owed = {"name": ["Zz new name", "Deal d3"], "value": [4711, 100]}
+    assert world.store.fact("sheet_strays")["owed"] == {"d3": owed}
     world.store.start_anew("", world.clock.now)
     assert world.store.fact("sheet_strays") is None
 

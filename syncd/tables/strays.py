@@ -2,8 +2,8 @@
 
 A server names a row by its number: where rows are sorted between our last read and our write, its cells land in others
 (LIMITS). What is written where is noted before it is sent, so that it is known after a lost answer or a restart, too.
-Until a row has back what it held, it is read as if it had it: what we put there by mistake is nobody's edit. A cell that
-shows something else than what we put there was edited since, or has it back already: that is left alone.
+Until a row has back what it held, it is read as if it had it: what we put there by mistake is nobody's edit. A cell
+that shows something else than what we put there was edited since, or has it back already: that is left alone.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Strays:
         if not isinstance(stored, dict):
             return cls()
         sent = {place: (key, cells) for place, key, cells in stored["sent"]}
-        owed = {key: {name: (put, held) for name, (put, held) in debts.items()} for key, debts in stored["owed"].items()}
-        return cls(sent, owed)
+        owed = stored["owed"].items()
+        return cls(sent, {key: {name: (put, held) for name, (put, held) in debts.items()} for key, debts in owed})
 
     def hit(self, row: SheetRow, held: Mapping[str, Raw], names: Collection[str]) -> None:
         """A row was hit: these cells show what we put there and held something else. Of what it is owed already it gets
