@@ -71,6 +71,10 @@ class RateLimited(HttpError):
     """429 again and again, or with a demand to wait too long. Nothing was done."""
 
 
+class NotNow(RateLimited):
+    """A request that was to go out at once or not at all would have to wait. Nothing was done."""
+
+
 class Redirected(HttpError):
     """The server sent the request elsewhere. Never followed: the token would travel along."""
 
@@ -184,6 +188,38 @@ class Bucket:
             self._taken.append(now)
             return 0.0
         return max(self._taken[-count] + self._window_seconds - now, 0.001)
+
+    def ready(
+        self, places: int, sleep: Callable[[float], object] = time.sleep, stop: threading.Event | None = None
+    ) -> float:
+        """Waits until so many requests could go out at once, without taking their places; returns the seconds waited.
+        Raises `Stopped` once `stop` is set."""
+        waited = 0.0
+        while True:
+            _go_on(stop)
+            seconds = self._until_free(places)
+            if seconds <= 0:
+                return waited
+            sleep(seconds)
+            waited += seconds
+
+    def _until_free(self, places: int) -> float:
+        """Seconds until so many places are free (at least a millisecond), 0 where they are; never more than all."""
+        with self._lock:
+            now = self._monotonic()
+            if now < self._rest_until:
+                return max(self._rest_until - now, 0.001)
+            if self._count is None:
+                return 0.0
+            taken = Counter(self._taken)
+            if self._trace is not None:
+                with self._trace.held() as sent:
+                    if sent is not None:
+                        now = self._monotonic()
+                        taken |= Counter(sent.since(now - self._window_seconds, now))
+            recent = sorted(at for at in taken.elements() if now - at < self._window_seconds)
+            others = self._count - min(places, self._count)  # so many may be taken
+            return 0.0 if len(recent) <= others else max(recent[-others - 1] + self._window_seconds - now, 0.001)
 
     def take(self, sleep: Callable[[float], object] = time.sleep, stop: threading.Event | None = None) -> float:
         """Waits for a place and returns the seconds waited. Raises `Stopped` once `stop` is set."""
@@ -486,11 +522,13 @@ class Http:
         json: object = None,
         content: bytes | str | None = None,
         headers: Mapping[str, str] | None = None,
+        at_once: bool = False,
     ) -> Reply:
         """Sends a request and returns the answer, any status but 3xx, 408, 429 and 5xx.
 
-        `path` is relative to `base_url` (or begins with it); parameters that are None are left out. Raises
-        `HttpError`s, and what `on_429` raises.
+        `path` is relative to `base_url` (or begins with it); parameters that are None are left out. One that goes out
+        `at_once` or not at all neither waits for its place (see `ready`) nor is repeated. Raises `HttpError`s, and what
+        `on_429` raises.
         """
         if "://" in path and not path.startswith(self.base_url + "/"):
             raise ValueError("A request must stay on its own server: its headers hold a token.")
@@ -501,7 +539,7 @@ class Http:
             request["params"] = {name: value for name, value in params.items() if value is not None}
         started, rested, rests, failures = self._monotonic(), 0.0, 0, 0
         while True:
-            rested += self.bucket.take(self._sleep, self._stop)
+            rested += self._place(at_once)
             try:
                 reply = self._attempt(method, path, request)
             except NotSent as error:
@@ -513,10 +551,14 @@ class Http:
             else:
                 if reply is not None:
                     return reply
+                if at_once:
+                    raise NotNow(f"{self.name} gets too many requests (429).")
                 rests += 1
                 if rests > RESTS_AT_MOST:
                     raise RateLimited(f"{self.name} says again and again that it gets too many requests (429).")
                 continue
+            if at_once:
+                raise failure
             failures += 1
             pause = FIRST_BACKOFF_SECONDS * 2 ** (failures - 1) * (0.5 + self._rng())
             spent = self._monotonic() - started - rested
@@ -524,6 +566,19 @@ class Http:
             if failures > RETRIES_AT_MOST or late:
                 raise failure
             self.pause(pause)
+
+    def _place(self, at_once: bool) -> float:
+        """Takes a place among the requests; returns the seconds waited."""
+        if not at_once:
+            return self.bucket.take(self._sleep, self._stop)
+        _go_on(self._stop)
+        if self.bucket.reserve() > 0:
+            raise NotNow(f"{self.name} takes no more requests just now.")
+        return 0.0
+
+    def ready(self, places: int = 1) -> float:
+        """Waits until so many requests could go out at once; returns the seconds waited. Raises `Stopped`."""
+        return self.bucket.ready(places, self._sleep, self._stop)
 
     def now(self) -> float:
         """Our own clock, in seconds since 1970."""

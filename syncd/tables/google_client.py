@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from syncd.http import Bucket, Http, HttpError, NoAnswer, NotJson, Reply, Retry, shared_bucket
+from syncd.http import Bucket, Http, HttpError, NoAnswer, NotJson, NotNow, NotSent, Reply, Retry, shared_bucket
 from syncd.sides import Misconfigured, SideDown
 from syncd.tables.google_auth import ServiceAccount
 from syncd.tables.google_errors import Backoff, Refusal, parsed
-from syncd.tables.grid import GridLost
+from syncd.tables.grid import GridLater, GridLost
 
 SHEETS_URL: Final = "https://sheets.googleapis.com"
 DRIVE_URL: Final = "https://www.googleapis.com"
@@ -102,12 +102,25 @@ class GoogleClient:
         except HttpError as error:
             raise SideDown(str(error)) from error
 
-    def batch_update(self, body: dict[str, Any], mask: str) -> Any:
+    def ready(self) -> None:
+        """Waits until a write could go out at once."""
+        try:
+            self._writes.ready()
+        except HttpError as error:
+            raise SideDown(str(error)) from error
+
+    def batch_update(self, body: dict[str, Any], mask: str, *, at_once: bool = False) -> Any:
         """spreadsheets:batchUpdate: all of its requests or none. Raises `Refusal`, `SideDown` where nothing was sent or
-        done, and `GridLost` where it may have been."""
+        done, `GridLost` where it may have been, and where it had to go out `at_once` and could not, `GridLater`."""
         asked = f"{self._path}:batchUpdate?{urlencode({'fields': mask, 'prettyPrint': 'false'})}"
         try:
-            return self._sent(self._writes, "POST", asked, Retry.WRITE, body).json()
+            return self._sent(self._writes, "POST", asked, Retry.WRITE, body, at_once=at_once).json()
+        except NotNow as error:
+            raise GridLater(f"{error} The next pass looks at the rows again.") from error
+        except NotSent as error:
+            if not at_once:
+                raise SideDown(str(error)) from error
+            raise GridLater(f"{error} The next pass looks at the rows again.") from error
         except (NoAnswer, NotJson) as error:
             raise GridLost(str(error)) from error
         except HttpError as error:
@@ -134,12 +147,14 @@ class GoogleClient:
         )
         return f"{version} {changed}" if isinstance(version, str) and isinstance(changed, str) else ""
 
-    def _sent(self, http: Http, method: str, path: str, retry: Retry, body: object = None) -> Reply:
+    def _sent(
+        self, http: Http, method: str, path: str, retry: Retry, body: object = None, *, at_once: bool = False
+    ) -> Reply:
         """The answer below 400; a token that is refused is replaced once, since nothing was done. Raises `Refusal`."""
         for last in (False, True):
             token = self.account.token()
             headers = {"Authorization": f"Bearer {token}"}
-            reply = http.request(method, path, retry=retry, json=body, headers=headers)
+            reply = http.request(method, path, retry=retry, json=body, headers=headers, at_once=at_once)
             self._backoff.over()
             if reply.status == 401:
                 self.account.forget(token)

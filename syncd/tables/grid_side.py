@@ -51,7 +51,7 @@ from syncd.sides import (
     WriteResult,
     Written,
 )
-from syncd.tables.grid import Grid, GridBusy, GridLost, GridMoved, Sheet
+from syncd.tables.grid import Grid, GridBusy, GridLater, GridLost, GridMoved, Sheet
 from syncd.tables.sheet_memory import NUMBER_STYLES, STRAYS, SheetMemory, SheetRow, SheetStore
 from syncd.tables.strays import Strays
 from syncd.values import choices, folded, text
@@ -422,6 +422,7 @@ class GridSide:
         """Writes the cells of many rows in one call. See the module's first lines."""
         before = dict(self._shown)
         self.put_back()
+        self.grid.ready()
         if self._sheet is None or self._clock() - self._read_at > FRESH_SECONDS:
             self._refresh([patch.id for patch in patches])
         sole = Counter(row.key for row in self._rows.values())
@@ -490,6 +491,7 @@ class GridSide:
         for _ in range(PUT_BACK_TRIES):
             if not self.strays.owed:
                 return
+            self.grid.ready()
             self._refresh(list(self.strays.owed))
             back = self._owed_cells()
             failed, _astray = self._change(back) if back else (None, {})
@@ -593,6 +595,9 @@ class GridSide:
         except GridMoved:
             self._sheet = None
             return Later(MOVED)
+        except GridLater as later:
+            self._sheet = None
+            return Later(str(later))
         except GridBusy as busy:
             cell = getattr(busy, "cell", None)  # a file may blame one cell
             return _Blamed(str(busy), cell) if cell is not None else Later(str(busy), everyone=True)
@@ -622,6 +627,7 @@ class GridSide:
 
     def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
         """New rows at the end, in one call; none for a key that the column shows by then."""
+        self.grid.ready()
         if self._sheet is None:
             self._load()
         else:
@@ -689,6 +695,7 @@ class GridSide:
     def delete(self, id: str) -> WriteResult | Missing:
         """Deletes one row, wherever it stands now."""
         shown = self._shown.get(self._now_called(id))
+        self.grid.ready()
         self._refresh([id])
         row = self._rows.get(self._now_called(id))
         if row is None:
