@@ -223,6 +223,7 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
     advanced = bool(pair.store.open_writes())
     if advanced:
         generation.advance(pair.store)
+    pair.table.put_back()
     busy = frozenset(write.deal for write in settle(work))
     settle_new_deals(work, pair.read_lag_seconds)
     seen = _look(pair, opened, began, busy, moved=moved)

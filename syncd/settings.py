@@ -551,9 +551,29 @@ class Settings(BaseSettings):
             first = tables.setdefault(pair.table.place, pair.name)
             if first != pair.name:
                 problems.append(f'the pairs "{first}" and "{pair.name}" use the same table; each needs its own table')
+        problems += _nameless_sheets(self.pair)
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+
+def _nameless_sheets(pairs: Sequence[PairSettings]) -> list[str]:
+    """Of several pairs on one workbook each has to name its sheet: the first one with the key column may be another's,
+    or become it when sheets are moved, and only the file could tell."""
+    of_file: dict[str, list[PairSettings]] = {}
+    for pair in pairs:
+        if isinstance(pair.table, WorkbookSettings) and not pair.table.is_csv:
+            of_file.setdefault(os.path.realpath(pair.table.file), []).append(pair)
+    problems = []
+    for users in of_file.values():
+        for pair in users:
+            others = [one.name for one in users if one.table.place != pair.table.place]
+            if others and pair.table.place[-1] == "":
+                problems.append(
+                    f'the pairs "{pair.name}" and "{others[0]}" use the same workbook, and "{pair.name}" names no '
+                    'sheet, so both may use the same table; give each its "sheet"'
+                )
+    return problems
 
 
 def _repeated(names: Sequence[str]) -> list[str]:

@@ -285,6 +285,10 @@ class TableSide(RecordSide, Protocol):
     def find(self, partners: Sequence[str]) -> dict[str, list[Record]]:
         """Records that carry these partner ids, read now."""
 
+    def put_back(self) -> None:
+        """Gives records that a write has hit by mistake what they held, as far as that is owed and can be done now;
+        before anything is read for a plan that is carried out."""
+
     def made_at(self, id: str) -> float | None:
         """When a record that was read was made, in seconds of our own clock; None where the side does not say."""
 

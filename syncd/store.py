@@ -640,7 +640,8 @@ class Store:
             for table in ("links", "messages", "refused", "absent", "held", "sheet_rows"):
                 self.connection.execute(f"DELETE FROM {table} WHERE pair = ?", (self.pair,))  # noqa: S608
             self.connection.execute(
-                "DELETE FROM facts WHERE pair = ? AND key IN ('unread', 'labels', 'unlisted', 'sheet_read_at')",
+                "DELETE FROM facts WHERE pair = ? AND key IN ('unread', 'labels', 'unlisted', "
+                "'sheet_read_at', 'sheet_strays')",
                 (self.pair,),
             )
             self.connection.execute(
@@ -705,6 +706,11 @@ class Store:
         """Keeps how the columns of a text file write their numbers. A store that is only read keeps nothing."""
         if not self.read_only:
             self.set_fact("number_styles", dict(styles))
+
+    def put_sheet_strays(self, strays: Mapping[str, object]) -> None:
+        """Keeps which cells our own writes may have put into other rows than those they meant (tables/strays.py)."""
+        if not self.read_only and (strays.get("sent") or strays.get("owed") or self.fact("sheet_strays")):
+            self.set_fact("sheet_strays", dict(strays))
 
     # --- passes --------------------------------------------------------------------------------------------------
 

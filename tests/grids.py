@@ -14,7 +14,7 @@ from typing import Any
 from syncd.fields import DEFAULT_COLUMNS, KEY_COLUMN, MESSAGE_COLUMN, Field
 from syncd.model import Raw, Side
 from syncd.sides import SideDown
-from syncd.tables.grid import GridBusy, GridLost, GridMoved, Sheet
+from syncd.tables.grid import GridBusy, GridLater, GridLost, GridMoved, Sheet
 from syncd.tables.grid_side import GridSide
 from syncd.values import Problem, codec_for
 from tests.memory import FIELD_NAMES, Clock, CountedStore, Step, World, _quiet
@@ -51,6 +51,8 @@ class MemoryGrid:
         self.calls = 0
         self.step: Step = _quiet
         self.busy = ""
+        self.waits: list[float] = []  # seconds, one entry a write
+        self.full = 0  # so many writes find that others have taken their places
         self.late = False  # a server that says for a while that nothing changed
         self.hides_formulas = False  # where the whole sheet is read
         self.down = False
@@ -143,6 +145,11 @@ class MemoryGrid:
         shown = [tuple(row)[:width] for row in rows]
         return Sheet(tuple(self.header), shown, self.clock.now, str(self.version), frozenset(self.formulas))
 
+    def ready(self) -> None:
+        """A write may have to wait."""
+        self.clock.advance(self.waits.pop(0) if self.waits else 0)
+        self.step("table", "ready", "after", None)
+
     def load(self) -> Sheet:
         """The whole sheet."""
         self._call("load", "before")
@@ -203,6 +210,9 @@ class MemoryGrid:
         loss = self.lost.pop(0) if self.lost else ""
         if self.busy:
             raise GridBusy(self.busy)
+        if self.full:
+            self.full -= 1
+            raise GridLater("Too many requests.")
         if not self.partial and sheet.version != str(self.version):
             raise GridMoved
         if loss != "before":

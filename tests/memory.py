@@ -614,6 +614,9 @@ class MemoryTable(_MemorySide):
         with self.call("find", list(partners)):
             return {key: [self.record(row) for row, held in self.rows.items() if held.key == key] for key in partners}
 
+    def put_back(self) -> None:
+        """A write hits the record whose id it names."""
+
     def made_at(self, id: str) -> float | None:
         """When a row was made."""
         return self.rows[id].created + self.clock_offset if id in self.rows else None

@@ -69,10 +69,16 @@ def test_defaults_of_another_type_of_table_do_not_count(tmp_path: Path) -> None:
 
 
 def test_two_sheets_of_one_workbook_are_two_tables(tmp_path: Path) -> None:
-    one, other = ('type = "workbook"\npath = "deals.xlsx"\nsheet = "One"', 'type = "workbook"\npath = "deals.xlsx"')
+    one, other, nameless = (
+        f'type = "workbook"\npath = "deals.xlsx"{sheet}' for sheet in ('\nsheet = "One"', '\nsheet = "Two"', "")
+    )
     assert len(load(tmp_path, one, other).pair) == 2
     with pytest.raises(ConfigError, match="use the same table"):
         load(tmp_path, one, one)
+    for tables in ((one, nameless), (nameless, one)):  # the first sheet with the key column may be "One"
+        with pytest.raises(ConfigError, match=r'names no sheet, so both may use the same table; give each its "sheet"'):
+            load(tmp_path, *tables)
+    assert len(load(tmp_path, one.replace("deals", "others"), nameless).pair) == 2
 
 
 def test_a_link_to_a_workbook_is_that_workbook(tmp_path: Path) -> None:

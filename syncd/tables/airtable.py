@@ -544,6 +544,9 @@ class AirtableSide:
             for question, after in answers.items()
         }
 
+    def put_back(self) -> None:
+        """A write hits the record whose id it names."""
+
     def made_at(self, id: str) -> float | None:
         """By the row's createdTime; in whole seconds, rounded down."""
         at = self._created.get(id)

@@ -88,6 +88,9 @@ class CsvFile:
         """No requests."""
         return 0
 
+    def ready(self) -> None:
+        """A file is compared directly before it is replaced."""
+
     def load(self) -> Sheet:
         """See `Grid`."""
         at = self._clock()

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from syncd.http import Bucket, Http, HttpError, NoAnswer, NotJson, Reply, Retry, shared_bucket
+from syncd.http import Bucket, Http, HttpError, NoAnswer, NotJson, NotNow, Reply, Retry, shared_bucket
 from syncd.sides import Misconfigured, SideDown
 from syncd.tables.google_auth import ServiceAccount
 from syncd.tables.google_errors import Backoff, Refusal, parsed
-from syncd.tables.grid import GridLost
+from syncd.tables.grid import GridLater, GridLost
 
 SHEETS_URL: Final = "https://sheets.googleapis.com"
 DRIVE_URL: Final = "https://www.googleapis.com"
@@ -102,12 +103,22 @@ class GoogleClient:
         except HttpError as error:
             raise SideDown(str(error)) from error
 
-    def batch_update(self, body: dict[str, Any], mask: str) -> Any:
+    def ready(self) -> None:
+        """Waits until a write could go out at once."""
+        try:
+            self._writes.make_way(1)
+        except HttpError as error:
+            raise SideDown(str(error)) from error
+
+    def batch_update(self, body: dict[str, Any], mask: str, *, at_once: bool = False) -> Any:
         """spreadsheets:batchUpdate: all of its requests or none. Raises `Refusal`, `SideDown` where nothing was sent or
-        done, and `GridLost` where it may have been."""
+        done, `GridLost` where it may have been, and where it had to go out `at_once` and could not, `GridLater`."""
         asked = f"{self._path}:batchUpdate?{urlencode({'fields': mask, 'prettyPrint': 'false'})}"
         try:
-            return self._sent(self._writes, "POST", asked, Retry.WRITE, body).json()
+            with self._writes.once() if at_once else nullcontext():
+                return self._sent(self._writes, "POST", asked, Retry.WRITE, body).json()
+        except NotNow as error:
+            raise GridLater(f"{error} The next pass looks at the rows again.") from error
         except (NoAnswer, NotJson) as error:
             raise GridLost(str(error)) from error
         except HttpError as error:

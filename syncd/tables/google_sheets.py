@@ -13,7 +13,8 @@ All writes are `spreadsheets:batchUpdate`, atomic by Google's word. Its typed va
 methods: a text stays a text. It is the only one that can append rows below whatever stands there at that moment
 (`appendCells`), together with changed cells, and show the rows' keys after the write in the same answer. What it cannot
 do is to name a row by anything but its number: if rows move between the second read and the write, within one round
-trip, the cells land in another row. The answer shows that row's key then, so it is noticed, not prevented (LIMITS).
+trip, the cells land in another row. So its place in the minute's quota is waited for before that read, and a write that
+would have to wait after it is not made. The answer shows that row's key then, so it is noticed, not prevented (LIMITS).
 """
 
 from __future__ import annotations
@@ -123,6 +124,10 @@ class GoogleGrid:
         self.client.close()
 
     # --- reading ------------------------------------------------------------------------------------------------------
+
+    def ready(self) -> None:
+        """Waits for a place among the writes of a minute."""
+        self.client.ready()
 
     def load(self) -> Sheet:
         """The whole sheet in one read; beside it now and then one for its layout.
@@ -339,7 +344,7 @@ class GoogleGrid:
 
     def _send(self, body: dict[str, Any], mask: str) -> Any:
         try:
-            return self.client.batch_update(body, mask)
+            return self.client.batch_update(body, mask, at_once=True)
         except Refusal as refusal:
             if refusal.off_grid:
                 raise GridMoved("The sheet has fewer rows or columns than when it was read.") from refusal

@@ -21,6 +21,11 @@ class GridBusy(Exception):
     and reading still works. The text is a sentence for people."""
 
 
+class GridLater(Exception):
+    """A write would have had to wait after the last look at the rows: nothing was written. The text is a sentence for
+    people."""
+
+
 class GridLost(Exception):
     """No answer came: the write may have happened. The text is a sentence for people."""
 
@@ -60,6 +65,9 @@ class Grid(Protocol):
     def calls(self) -> int:
         """Requests sent since it was made, retries counted; 0 for a file."""
 
+    def ready(self) -> None:
+        """Waits until a write could go out at once: before the last look at the rows, since they may move meanwhile."""
+
     def load(self) -> Sheet:
         """The whole sheet, read now."""
 
@@ -79,7 +87,8 @@ class Grid(Protocol):
         call. A text is written as text, whatever it looks like. Returns the sheet with what those cells hold now.
 
         `sheet` is the newest state that was read. A file is compared with it once more, and `GridMoved` raised where it
-        differs; `GridBusy` where it cannot be written now; `GridLost` where no answer came.
+        differs; `GridBusy` where it cannot be written now; `GridLater` where it would have to wait; `GridLost` where no
+        answer came.
         """
 
     def delete(self, sheet: Sheet, row: int) -> Sheet:

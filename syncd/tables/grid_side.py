@@ -15,7 +15,8 @@ is not where it was, the whole sheet is read again. A row whose id no key column
 **Writing.** One call for many rows. Right before it the rows are read again, unless that was a moment ago, and compared
 with what the engine was shown: what moved or changed waits for the next pass (`Later`), as does everything where the
 file was saved meanwhile (`GridMoved`) or is open in a spreadsheet program (`GridBusy`). A server's sheet may be sorted
-between that read and the write: then the answer shows other keys, and the rows that were hit get back what they held.
+between that read and the write: then the answer shows other keys, and the rows that were hit get back what they held,
+at once or before anything else is written (`strays.py`).
 
 **Edit times.** Between the last read that showed the old value and the first one that showed the new one (SPEC §2). A
 column that a script fills with the time of the last edit narrows that down, where its time lies in that window.
@@ -26,6 +27,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isfinite
@@ -49,14 +51,16 @@ from syncd.sides import (
     WriteResult,
     Written,
 )
-from syncd.tables.grid import Grid, GridBusy, GridLost, GridMoved, Sheet
-from syncd.tables.sheet_memory import NUMBER_STYLES, SheetMemory, SheetRow, SheetStore
+from syncd.tables.grid import Grid, GridBusy, GridLater, GridLost, GridMoved, Sheet
+from syncd.tables.sheet_memory import NUMBER_STYLES, STRAYS, SheetMemory, SheetRow, SheetStore
+from syncd.tables.strays import Strays
 from syncd.values import choices, folded, text
 
 BATCH: Final = 1_000  # rows a write or a read names
 FRESH_SECONDS: Final = 2.0  # what was read so lately is not read again before it is written
 LATE_SECONDS: Final = 60.0  # for so long a server may say that nothing changed where something did
 VANISHED_SECONDS: Final = 86_400.0  # no incremental pass asks for what is older
+PUT_BACK_TRIES: Final = 2  # rows may move under that write, too
 EDITED: Final = "edited"
 MOVED: Final = "The sheet changed while it was to be written; the next pass looks at it again."
 ROW_MOVED: Final = "The row changed while it was to be written; the next pass looks at it again."
@@ -107,6 +111,7 @@ class GridSide:
         self.grid, self.label = grid, grid.label
         self.fields = tuple(fields)
         self.memory = SheetMemory()
+        self.strays = Strays()
         self._wanted = _wanted(fields, key_column, message_column, edited_column)
         self._explicit = frozenset(explicit) | ({EDITED} if edited_column else set())
         self._clock = clock
@@ -172,7 +177,7 @@ class GridSide:
     def _take(self, sheet: Sheet, began: float) -> Sheet:
         """A sheet that was read whole, from `began` on: its columns, its rows and their ids."""
         self._find_columns(sheet)
-        found = [self._row(sheet, place) for place in range(len(sheet.rows))]
+        found = self._as_meant([self._row(sheet, place) for place in range(len(sheet.rows))], whole=True)
         rows = [row for row in found if row.key is not None or any(not _blank(raw) for raw in row.cells.values())]
         now = self._clock()
         ids, gone = self.memory.read(rows, began, now)
@@ -246,12 +251,33 @@ class GridSide:
             self._reload()
             return
         self._sheet, self._read_at = fresh, began
-        again = {id: self._row(fresh, self._rows[id].place) for id in ids}
+        again = dict(zip(ids, self._as_meant([self._row(fresh, self._rows[id].place) for id in ids]), strict=True))
         self.memory.read_some(again, self._clock())
         self._rows |= again
         self._put_formulas(fresh, ids)
         if self.memory.is_dirty:
             self.memory.save()
+
+    def _as_meant(self, rows: list[SheetRow], *, whole: bool = False) -> list[SheetRow]:
+        """Rows that were read, as if those that a write of ours has hit by mistake had back what they held."""
+        self._recall_strays()
+        known = self.strays.stored()
+        if whole and self.strays.sent:
+            self.memory.recall()
+            self.strays.settle(rows, {id: seen.cells for id, seen in self.memory.rows.items()})
+        if self.strays.owed:
+            self.strays.seen(rows)
+        if self.strays.stored() != known:
+            self._keep_strays()
+        return [self.strays.as_meant(row) for row in rows] if self.strays.owed else rows
+
+    def _recall_strays(self) -> None:
+        if self.memory.store is not None:
+            self.strays = Strays.restored(self.memory.store.fact(STRAYS))
+
+    def _keep_strays(self) -> None:
+        if self.memory.store is not None:
+            self.memory.store.put_sheet_strays(self.strays.stored())
 
     def _in_place(self, old: Sheet, new: Sheet, places: Collection[int]) -> bool:
         """Whether every key is where it was, and so is each of these rows that has none."""
@@ -398,6 +424,8 @@ class GridSide:
     def write(self, patches: Sequence[Patch]) -> list[WriteResult]:
         """Writes the cells of many rows in one call. See the module's first lines."""
         before = dict(self._shown)
+        self.put_back()
+        self.grid.ready()
         if self._sheet is None or self._clock() - self._read_at > FRESH_SECONDS:
             self._refresh([patch.id for patch in patches])
         sole = Counter(row.key for row in self._rows.values())
@@ -408,19 +436,87 @@ class GridSide:
             results.append(refused)
             if refused is None:
                 changes |= self._outgoing(self._rows[self._now_called(patch.id)].place, patch)
-        known = {row.place: row for row in self._rows.values()}
-        failed = self._send(lambda sheet: self.grid.write(sheet, changes)) if changes else None
+        failed, astray = self._change(changes) if changes else (None, {})
         if isinstance(failed, _Blamed):
             return self._without(patches, failed)
-        astray = self._astray(known, {place for place, _ in changes}) if failed is None else {}
         written = [
             result or failed or self._written(patch, astray) for result, patch in zip(results, patches, strict=True)
         ]
         if failed is None:
             self.memory.save()
         if astray:
-            self._put_back(astray, changes)
+            with suppress(SideDown, Misconfigured):  # the write was made, and what is owed is known: nothing is lost
+                self.put_back()
+            self._sheet = None
         return written
+
+    def _change(
+        self, changes: Mapping[tuple[int, int], Raw]
+    ) -> tuple[Later | Lost | _Blamed | None, dict[int, SheetRow]]:
+        """One write of cells: why it failed, and the rows that were hit by mistake, by their places. On a server, which
+        row is to get what is noted before it is sent, and what rows have lost as soon as it is known."""
+        known = {row.place: row for row in self._rows.values()}
+        if self.grid.calls:  # a file is compared directly before it is replaced
+            cells: dict[int, dict[str, Raw]] = defaultdict(dict)
+            names = {at: name for name, at in self._columns.parts.items()}
+            for (place, column), raw in changes.items():
+                if column in names and known[place].key is not None:
+                    cells[place][names[column]] = plain(raw)
+            self.strays.sent = {place: (known[place].key or "", some) for place, some in cells.items()}
+            self._keep_strays()
+        try:
+            failed = self._send(lambda sheet: self.grid.write(sheet, changes))
+        except (SideDown, Misconfigured):
+            self._forget_sent()
+            raise
+        if isinstance(failed, Lost):
+            return failed, {}  # the next look at the whole sheet tells
+        astray = self._astray(known, {place for place, _ in changes}) if failed is None else {}
+        for place, held in astray.items():
+            assert self._sheet is not None  # the write returned it
+            self.strays.hit(self._row(self._sheet, place), held.cells, self._names_at(changes, place))
+        self._forget_sent()
+        return failed, astray
+
+    def _forget_sent(self) -> None:
+        """The outcome of the last write is known."""
+        self.strays.sent = {}
+        self._keep_strays()
+
+    def _names_at(self, changes: Collection[tuple[int, int]], place: int) -> set[str]:
+        """The cells of one row that a write names."""
+        return {name for name, column in self._columns.parts.items() if (place, column) in changes}
+
+    def put_back(self) -> None:
+        """Gives rows that a write of ours has hit by mistake what they held, where that is owed; where nothing can be
+        written now it stays owed. See `TableSide`."""
+        self._recall_strays()
+        for _ in range(PUT_BACK_TRIES):
+            if not self.strays.owed:
+                return
+            self.grid.ready()
+            self._refresh(list(self.strays.owed))
+            back = self._owed_cells()
+            failed, _astray = self._change(back) if back else (None, {})
+            if failed is not None or not back:
+                return
+            self._as_meant([self._row(self._sheet, place) for place in {at for at, _ in back}] if self._sheet else [])
+
+    def _owed_cells(self) -> dict[tuple[int, int], Raw]:
+        """What is owed to rows that are there, once, and still show what we put there."""
+        sheet, back = self._sheet, {}
+        assert sheet is not None  # it was read a moment ago
+        carriers = self._carriers()
+        for key, debts in self.strays.owed.items():
+            if len(carriers.get(key, ())) != 1:
+                continue
+            place = self._rows[carriers[key][0]].place
+            shown = self._row(sheet, place).cells
+            for name, (put, held) in debts.items():
+                column = self._columns.at.get(name)
+                if column is not None and shown[name] == put and (place, column) not in sheet.formulas:
+                    back[place, column] = held
+        return back
 
     def _without(self, patches: Sequence[Patch], blamed: _Blamed) -> list[WriteResult]:
         """The patch whose cell cannot be written is refused, the others are tried without it (SPEC §3.7)."""
@@ -449,18 +545,6 @@ class GridSide:
                 found[place] = owners.get(key or "", SheetRow(place, key, {}))
         return found
 
-    def _put_back(self, astray: Mapping[int, SheetRow], changes: Mapping[tuple[int, int], Raw]) -> None:
-        """Gives rows that we wrote into by mistake what they held, as far as that is known."""
-        names = {at: name for name, at in self._columns.parts.items()}
-        back = {
-            (place, column): astray[place].cells.get(names[column])
-            for place, column in changes
-            if place in astray and column in names and names[column] in astray[place].cells
-        }
-        if back:
-            self._send(lambda sheet: self.grid.write(sheet, back))
-        self._sheet = None
-
     def _objection(self, patch: Patch, before: Mapping[str, SheetRow], sole: Counter[str | None]) -> WriteResult | None:
         """Why a row is not written now; None where it can be."""
         id = self._now_called(patch.id)
@@ -469,6 +553,8 @@ class GridSide:
             return Later(ROW_MOVED)
         if not patch.changes and patch.partner is None:
             return None  # a message, which any row may have
+        if row.key in self.strays.owed:
+            return Later(ROW_MOVED)  # it gets back what it held first
         gone = frozenset(at for at in patch.changes if self.fields[at].name not in self._columns.at)
         if gone:
             names = " and ".join(f"“{self.fields[at].columns[-1]}”" for at in sorted(gone))
@@ -512,6 +598,9 @@ class GridSide:
         except GridMoved:
             self._sheet = None
             return Later(MOVED)
+        except GridLater as later:
+            self._sheet = None
+            return Later(str(later))
         except GridBusy as busy:
             cell = getattr(busy, "cell", None)  # a file may blame one cell
             return _Blamed(str(busy), cell) if cell is not None else Later(str(busy), everyone=True)
@@ -541,6 +630,7 @@ class GridSide:
 
     def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
         """New rows at the end, in one call; none for a key that the column shows by then."""
+        self.grid.ready()
         if self._sheet is None:
             self._load()
         else:
@@ -608,6 +698,7 @@ class GridSide:
     def delete(self, id: str) -> WriteResult | Missing:
         """Deletes one row, wherever it stands now."""
         shown = self._shown.get(self._now_called(id))
+        self.grid.ready()
         self._refresh([id])
         row = self._rows.get(self._now_called(id))
         if row is None:

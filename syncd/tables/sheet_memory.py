@@ -26,6 +26,7 @@ from syncd.values import folded
 
 READ_AT: Final = "sheet_read_at"
 NUMBER_STYLES: Final = "number_styles"
+STRAYS: Final = "sheet_strays"
 COMPARED_AT_MOST: Final = 10_000  # pairs of rows; beyond, an edited row without a key gets a new id
 NAMELESS: Final = "~"  # begins the id of a row without a key
 IDENTIFYING: Final = ("name", "email", "phone")
@@ -47,6 +48,9 @@ class SheetStore(Protocol):
 
     def put_number_styles(self, styles: Mapping[str, str]) -> None:
         """Keeps how the columns of a text file write their numbers."""
+
+    def put_sheet_strays(self, strays: Mapping[str, object]) -> None:
+        """Keeps which cells our own writes may have put into other rows than those they meant."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,9 @@ class Workbook:
         """No requests."""
         return 0
 
+    def ready(self) -> None:
+        """A file is compared directly before it is replaced."""
+
     def load(self) -> Sheet:
         """See `Grid`."""
         at = self._clock()

@@ -47,7 +47,7 @@ def opened(desk: Desk, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterato
     """Opens a grid; limits and waits run on the clock."""
     buckets: dict[tuple[str, ...], Bucket] = {}
 
-    def shared(key: tuple[str, ...], count: int, window: float) -> Bucket:
+    def shared(key: tuple[str, ...], count: int, window: float, **_: object) -> Bucket:
         return buckets.setdefault(key, Bucket(count, window, monotonic=clock))
 
     monkeypatch.setattr(google_client, "shared_bucket", shared)
