@@ -47,6 +47,7 @@ class PassResult:
     rows_without_id: int = 0
     matches: int = 0
     unsettled: int = 0
+    undone: int = 0  # writes that did not arrive
     gone_columns: tuple[str, ...] = ()
     computed_columns: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
@@ -74,7 +75,7 @@ class PassResult:
         """The pass's part of the exit code."""
         if self.misconfigured:
             return 2
-        if self.error or self.unsettled:
+        if self.error or self.unsettled or self.undone:
             return 1
         return 3 if self.needs_person else 0
 
@@ -88,7 +89,7 @@ class PassResult:
             "deleted": {side.value: tally.deleted[side] for side in Side},
             "conflicts": tally.conflicts,
             "held": sum(one.writes for one in self.held),
-            "failed": len(tally.refusals) + self.unsettled,
+            "failed": len(tally.refusals) + self.unsettled + self.undone,
             "calls": {side.value: self.calls.get(side, 0) for side in Side},
             "seconds": round(self.seconds, 3),
         }
@@ -111,10 +112,10 @@ class PassResult:
         held = {member.record for one in self.held for member in one.members}
         apart = {finding.deal for finding in self.findings if finding.trouble in waits or finding.needs_person} | held
         refused = len(self.tally.refusals)
-        moving = self.tally.waiting + refused
+        moving = self.tally.waiting + refused + self.undone
         return {
             "for_person": len(person) + len(self.problems()),
-            "waiting": len(waiting - person - {""}) + self.tally.waiting,
+            "waiting": len(waiting - person - {""}) + self.tally.waiting + self.undone,
             "in_sync": max(0, self.links - len(apart & self.linked) - moving),
         }
 
@@ -177,6 +178,7 @@ def run_pass(pair: Pair) -> PassResult:
     try:
         result.unsettled = len(pair.store.open_writes())
         if pass_id is not None:
+            result.undone = pair.store.undone_in(pass_id)
             ended_by = result.error or ("stopped before its end" if result.stopped else "")
             pair.store.end_pass(pass_id, pair.clock(), result.as_report(), ended_by)
     except StoreFailed as failure:

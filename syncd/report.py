@@ -307,7 +307,7 @@ def pass_line(result: PassResult) -> str:
             if numbers[side]:
                 parts.append(f"{counted(numbers[side], noun)} {what}")
     held = sum(one.writes for one in result.held)
-    done = ", ".join(parts) or ("nothing written" if held else NOTHING_TO_WRITE)
+    done = ", ".join(parts) or ("nothing written" if held or result.undone else NOTHING_TO_WRITE)
     if tally.conflicts:
         done += f", {counted(tally.conflicts, 'conflict')} decided"
     if held:
@@ -333,6 +333,8 @@ def pass_lines(result: PassResult) -> list[str]:
         lines += shortened([f"    {line}" for line in waiting], SHOWN_PROBLEMS)
     if result.unsettled:
         lines.append(f"  {counted(result.unsettled, 'write')} without an answer yet; the next pass looks them up.")
+    if result.undone:
+        lines.append(f"  {counted(result.undone, 'write')} did not arrive; the next pass decides anew.")
     if result.rows_without_id:
         lines.append(f"  {counted(result.rows_without_id, 'row')} without a GHL ID, left untouched.")
     return lines

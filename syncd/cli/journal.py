@@ -73,6 +73,8 @@ class Journal:
         for note in result.notes:
             log.warning("%s: %s", result.pair, printable(note))
         standing = frozenset(f"for a person: {printable(sentence)}" for sentence in result.for_person())
+        if result.undone:
+            standing |= {f"{counted(result.undone, 'write')} did not arrive; the next pass decides anew"}
         if result.unsettled:
             standing |= {f"{counted(result.unsettled, 'write')} without an answer yet; the next pass looks them up"}
         for line in shortened(sorted(standing - said.standing), SHOWN_PROBLEMS):

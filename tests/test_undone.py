@@ -1,0 +1,46 @@
+"""Writes that never arrived: the pass says so, and is not called complete (CONTRACT, exit codes)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from syncd.model import Side
+from syncd.report import pass_lines
+from tests.memory import NO_LIMITS, World
+
+A, B = "dealAAA1", "dealBBB2"
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_write_that_did_not_arrive_is_a_failure_of_its_pass_alone(tmp_path: Path, side: Side) -> None:
+    world = World(tmp_path).choose(limits=NO_LIMITS).filled(A, B)
+    if side is Side.CRM:
+        world.edit_row(A, value=5)
+    else:
+        world.crm.put(A, value=5)
+    (world.crm if side is Side.CRM else world.table).faults.lost = ["before"]
+    result = world.run()
+    assert (result.code, result.undone, result.unsettled, result.error) == (1, 1, 0, "")
+    assert (result.as_json()["failed"], result.counts()["in_sync"], result.counts()["waiting"]) == (1, 1, 1)
+    assert "  1 write did not arrive; the next pass decides anew." in pass_lines(result)
+    again = world.run()
+    assert (again.code, again.undone, again.tally.updated[side]) == (0, 0, 1)
+    world.agree(A, B)
+
+
+def test_a_write_that_arrived_without_an_answer_is_none(tmp_path: Path) -> None:
+    world = World(tmp_path).choose(limits=NO_LIMITS).filled(A, B)
+    world.edit_row(A, value=5)
+    world.crm.faults.lost = ["after"]
+    result = world.run()
+    assert (result.code, result.undone, result.tally.updated[Side.CRM]) == (0, 0, 1)
+
+
+def test_a_row_that_was_not_made_is_one(tmp_path: Path) -> None:
+    world = World(tmp_path).choose(limits=NO_LIMITS).filled(A)
+    world.deal(B)
+    world.table.faults.lost = ["before"]
+    assert (world.run().code, world.run().code) == (1, 0)
+    world.agree(A, B)
