@@ -246,7 +246,7 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
             generation.advance(pair.store)
             advanced = True
         carry_out(pair, work, seen)
-    loose, rowless = unlinked(pair, seen)
+    loose, rowless = unlinked(pair, seen.plan)
     result.rows_without_id = len(loose)
     if advanced:
         generation.advance(pair.store)
@@ -347,10 +347,9 @@ def _remember_pass(pair: Pair, memory: Memory, seen: Look, began: float, pass_id
     result.rows_without_id = len(memory.loose)
 
 
-def unlinked(pair: Pair, seen: Look) -> tuple[set[str], set[str]]:
+def unlinked(pair: Pair, plan: Plan) -> tuple[set[str], set[str]]:
     """(Rows without an id, deals without a row), of those that were looked at, now that the pass has made what it made.
     A row of a sheet may have lost its id: then its deal has a link, and no row, while that may be another one."""
-    plan = seen.plan
     links = pair.store.links_of(plan.rowless, plan.loose)
     matched = {match.deal for match in plan.matches}
     loose = plan.loose.difference(link.row for link in links.values())

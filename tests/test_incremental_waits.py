@@ -15,9 +15,10 @@ import pytest
 import tests.memory
 from syncd.incremental import CRM_OVERLAP_SECONDS, FIRST_PATIENCE_SECONDS, FULL_EVERY_SECONDS, Memory
 from syncd.model import LinkState, Raw, Side
-from syncd.plan import Finding, Trouble
+from syncd.newcomers import Match
+from syncd.plan import Finding, Plan, Trouble
 from syncd.policy import Limits, Policy, RowDeleted
-from syncd.reconcile import PassResult
+from syncd.reconcile import PassResult, unlinked
 from syncd.sides import Column, Refused
 from tests.memory import COLUMNS, FIELD_NAMES, NO_LIMITS, World, field_of
 
@@ -290,11 +291,19 @@ def test_a_row_whose_deal_could_not_be_made_is_tried_by_the_next_pass(world: Wor
     """Nobody edits it meanwhile, and no listing names it."""
     world.table.faults.unread = {"lead"}
     lead(world, "lead", **ROOF)
-    for _ in range(5):
+    assert passed(world, full=False, seconds=120.0).rows_without_id == 1
+    for _ in range(3):
         assert passed(world, full=False).rows_without_id == 1
     world.table.faults.unread = set()
     assert passed(world, full=False).tally.created[Side.CRM] == 1
     assert passed(world, full=False).rows_without_id == 0
+
+
+def test_a_deal_whose_row_may_have_lost_its_id_has_a_link_and_no_row(world: World) -> None:
+    plan = Plan(
+        rowless={A, B, "dealX"}, loose={"lead", world.table.row_of(C)}, matches=[Match("lead", A, "", ("name",))]
+    )
+    assert unlinked(world.pair, plan) == ({"lead"}, {A, "dealX"})
 
 
 # --- held sets -------------------------------------------------------------------------------------------------------
