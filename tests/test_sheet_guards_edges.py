@@ -37,11 +37,11 @@ def exchange(world: GridWorld) -> None:
 
 
 def test_a_person_may_undo_three_values_of_one_row(world: GridWorld) -> None:
-    world.crm.put("d1", name="New", value=70, source="ad")
+    world.crm.put("d2", name="New", value=70, status="won")
     world.run()
-    world.edit_row("d1", name="D", value=0, source="web")
+    world.edit_row("d2", name="C", value=1, status="open")
     assert world.run().held == []
-    assert (world.crm.now("d1") or {})["name"] == "D"
+    assert (world.crm.now("d2") or {})["name"] == "C"
 
 
 def test_a_person_may_undo_half_of_what_was_changed(world: GridWorld) -> None:
