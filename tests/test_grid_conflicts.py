@@ -147,7 +147,7 @@ def test_windows_follow_a_row_whose_key_was_typed_in(tmp_path: Path) -> None:
     assert world.grid.cell("d1", "name") == "Newer"
 
 
-@pytest.mark.parametrize(("cell", "winner"), [("inside", 2), ("outside", 1), ("no time", 1)])
+@pytest.mark.parametrize(("cell", "winner"), [("inside", 2), ("outside", 1), ("in the future", 1), ("no time", 1)])
 def test_a_last_edited_column_narrows_the_window(tmp_path: Path, cell: str, winner: int) -> None:
     world = GridWorld(tmp_path, header=(*HEADER, "Last edited"))
     world.edited_column = "Last edited"
@@ -158,7 +158,7 @@ def test_a_last_edited_column_narrows_the_window(tmp_path: Path, cell: str, winn
     world.clock.advance(100)
     world.edit_row("d1", value=2)
     now = world.clock.now
-    shown: dict[str, Raw] = {"inside": now, "outside": now - 10_000, "no time": None}
+    shown: dict[str, Raw] = {"inside": now, "outside": now - 10_000, "in the future": now + 10_000, "no time": None}
     told = shown[cell]
     iso = None if told is None else instant_text(float(str(told)))
     world.edit_row("d1", **{"Last edited": iso})
