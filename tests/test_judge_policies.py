@@ -201,3 +201,16 @@ def test_an_option_renamed_before_its_id_was_known_makes_nobody_the_deals_owner(
     assert found.table == "u1"
     assert found.change is None
     assert found.crm is not UNKNOWN
+
+
+@pytest.mark.parametrize("stored", [["o1", "New"], ["Sales", "o2"], ["Sales", "New"], ["o1", "o2"]])
+def test_of_a_stages_two_cells_maybe_only_one_was_stored_by_its_label(stored: Raw) -> None:
+    """Our write made one of the two options; the other was there, and its id was known."""
+    columns = {
+        "pipeline": Column("fp", "Pipeline", "select", options={"o1": "Selling"}),
+        "stage": Column("fs", "Stage", "select", options={"o2": "Fresh"}),
+    }
+    codec = codec_for("stage", columns, VOCABULARY, {"pipeline": Names({"o1": "Sales"}), "stage": Names({"o2": "New"})})
+    assert unchanged(codec, stored, ["o1", "o2"])
+    assert not unchanged(codec, stored, ["o1", "o3"])
+    assert not unchanged(codec, stored, ["o3", "o2"])
