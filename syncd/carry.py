@@ -71,6 +71,7 @@ class Tally:
     refusals: list[str] = field(default_factory=list)
     suspended: list[str] = field(default_factory=list)
     busy: str = ""  # why a side could not be written now
+    faults: int = 0  # reads of single records that failed in the server
 
 
 @dataclass(slots=True)
@@ -116,6 +117,7 @@ class Work:
         next pass reads it by its id before it plans, whatever a list says (SPEC §1)."""
         if isinstance(read, Unread) or read is ABSENT:
             self.unseen.add(id)
+        self.tally.faults += isinstance(read, Unread) and read.fault
 
     def check_stop(self) -> None:
         """Raises `Stopped` between two writes, never within one."""

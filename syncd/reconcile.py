@@ -25,7 +25,7 @@ from syncd.look import Look, about_rows, look, look_at_changes, options_moved
 from syncd.model import Side
 from syncd.opened import Opened, Pair, column_problems, label_text, open_pair
 from syncd.plan import ITS_MAKING, Finding, Plan, Trouble
-from syncd.sides import Misconfigured, SideDown
+from syncd.sides import Misconfigured, SideDown, Unread
 from syncd.store import StoreFailed
 
 WAITING = frozenset(
@@ -75,7 +75,7 @@ class PassResult:
         """The pass's part of the exit code."""
         if self.misconfigured:
             return 2
-        if self.error or self.unsettled or self.undone:
+        if self.error or self.unsettled or self.undone or self.tally.faults:
             return 1
         return 3 if self.needs_person else 0
 
@@ -89,7 +89,7 @@ class PassResult:
             "deleted": {side.value: tally.deleted[side] for side in Side},
             "conflicts": tally.conflicts,
             "held": sum(one.writes for one in self.held),
-            "failed": len(tally.refusals) + self.unsettled + self.undone,
+            "failed": len(tally.refusals) + self.unsettled + self.undone + tally.faults,
             "calls": {side.value: self.calls.get(side, 0) for side in Side},
             "seconds": round(self.seconds, 3),
         }
@@ -239,6 +239,8 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
         result.held = [record.set for record in pair.store.held() if record.state == "held"]
         pair.store.put_frozen(seen.frozen, pair.clock())
     result.findings = [*seen.plan.findings, *held_findings(seen.held if seen.changes is None else [])]
+    reads = [read for side in Side for read in seen.view.reads[side].values()]
+    result.tally.faults += sum(isinstance(read, Unread) and read.fault for read in reads)
     result.rows_without_id = seen.plan.rows_without_id
     result.matches = len({match.row for match in seen.plan.matches})
     if not seen.empty:

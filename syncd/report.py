@@ -333,6 +333,9 @@ def pass_lines(result: PassResult) -> list[str]:
         lines += shortened([f"    {line}" for line in waiting], SHOWN_PROBLEMS)
     if result.unsettled:
         lines.append(f"  {counted(result.unsettled, 'write')} without an answer yet; the next pass looks them up.")
+    if result.tally.faults:
+        faults = counted(result.tally.faults, "record")
+        lines.append(f"  {faults} could not be read for a fault of the server; the next pass tries again.")
     if result.undone:
         lines.append(f"  {counted(result.undone, 'write')} did not arrive; the next pass decides anew.")
     if result.rows_without_id:

@@ -27,9 +27,11 @@ class Misconfigured(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A record whose read was refused for another reason than "not found": unknown, never deleted (SPEC §1)."""
+    """A record whose read was refused for another reason than "not found": unknown, never deleted (SPEC §1). `fault`:
+    the server failed, so the pass is not complete, though other records go on (§3.7)."""
 
     sentence: str
+    fault: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,6 +238,7 @@ class MemoryCrm(_MemorySide):
         self.lag = 0.0  # seconds that search is behind
         self.frozen_at = math.inf  # search shows nothing that happened after this moment
         self.hidden: set[str] = set()  # deals that search does not show
+        self.unread_as = Unread("HighLevel refused the read.")  # what a refused read is told as
         self.triggers: list[tuple[str, str]] = []
         self.own_clocks = frozenset({"stage", "status"})  # fields with a clock of their own
         self.clockless = False  # answers carry no times at all
@@ -327,7 +328,7 @@ class MemoryCrm(_MemorySide):
                 self.reads.append(deal)
                 versions = self.deals.get(deal)
                 if deal in self.faults.unread:
-                    found[deal] = Unread("HighLevel refused the read.")
+                    found[deal] = self.unread_as
                 elif not versions or versions[-1].values is None:
                     found[deal] = ABSENT
                 else:

@@ -784,13 +784,14 @@ class HighLevelClient:
         except Unexpected as error:
             raise NoAnswer("HighLevel took the contact but did not say which id it has.") from error
 
-    def upsert_contact(self, body: Json) -> Contact:
-        """Finds or makes a contact. Never sends `tags` (they would replace the contact's own) nor empty values (§9)."""
+    def upsert_contact(self, body: Json) -> str:
+        """Finds or makes a contact and returns its id. Never sends `tags` (they would replace the contact's own) nor
+        empty values (§9)."""
         kept = {key: value for key, value in body.items() if key != "tags" and value not in (None, "")}
         sent = {"locationId": self.location_id, **kept}
         answer = _json_or_none(self._send("POST", "/contacts/upsert", "contacts.write", body=sent, retry=Retry.WRITE))
         try:
-            return _parsed_contact(_with_id(answer.get("contact") if isinstance(answer, dict) else None, "contact")[0])
+            return _with_id(answer.get("contact") if isinstance(answer, dict) else None, "contact")[1]
         except Unexpected as error:
             raise NoAnswer("HighLevel took the contact but did not say which id it has.") from error
 

@@ -39,7 +39,7 @@ from syncd.crm.highlevel import (
     WrongPath,
 )
 from syncd.fields import OF_CONTACT, STATUSES, Field
-from syncd.http import NEVER_LATER, HttpError, NoAnswer, NotNow
+from syncd.http import NEVER_LATER, HttpError, NoAnswer, NotNow, ServerFault
 from syncd.model import ABSENT, Missing, Raw, Record, Side, Stamp
 from syncd.sides import (
     Lost,
@@ -185,6 +185,7 @@ class HighLevelSide:
         self.identity = client.location_id
         self._configured = tuple(pipelines) if pipelines is not None else None
         self._synced: tuple[str, ...] | None = None  # ids; only where pipelines are configured, and once they are known
+        self._faulty: str | None = None  # the deal whose reading failed in HighLevel last
         self._no_owner: str | None = None  # what clears assignedTo: null until it is refused (§13.3)
         self._contacts_readable = True
         self._probed: tuple[float, bool] | None = None  # when, and whether search filters by `date_updated`
@@ -413,10 +414,16 @@ class HighLevelSide:
             deal = self.client.opportunity(id)
         except NotFound:
             return ABSENT
+        except ServerFault as error:
+            if self._faulty not in (None, id):
+                raise SideDown(str(error)) from error  # one after the other: it is no deal's own trouble
+            self._faulty = id
+            return Unread(str(error), fault=True)
         except (*_FOR_ALL, HttpError) as error:
             raise SideDown(str(error)) from error
         except HighLevelError as error:
             return Unread(str(error))
+        self._faulty = None
         if deal.location_id is not None and deal.location_id != self.client.location_id:
             return Unread("The deal belongs to another HighLevel location.")
         return self._with_contact(deal) if contact else self._record(deal)
@@ -581,6 +588,9 @@ class HighLevelSide:
             return self.client.create_contact(body)
         except DuplicateContact as known:
             return known.contact_id
+        except WrongPath:
+            # A server without that path has an upsert; that nobody has this address or number was asked right before.
+            return self.client.upsert_contact(body)
 
     def create_deal(self, contact: str, values: Mapping[int, Raw]) -> WriteResult:
         """POST of a deal, and what it holds then. What the answer leaves out is not asked for again but `lacks`: a deal

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from syncd.at_rest import Familiar, Sieve
 from syncd.fields import KEY_COLUMN, MESSAGE_COLUMN, Field
-from syncd.http import Bucket, Http, HttpError, NoAnswer, NotNow, scrub, shared_bucket
+from syncd.http import Bucket, Http, HttpError, NoAnswer, NotNow, ServerFault, scrub, shared_bucket
 from syncd.model import ABSENT, Missing, Raw, Record, Side, Stamp
 from syncd.sides import (
     Lost,
@@ -143,6 +143,7 @@ class AirtableSide:
         self._familiar = Familiar()
         self._created: dict[str, float] = {}  # when each row was made, for `edited`
         self._refused_formulas: set[str] = set()
+        self._faulty: str | None = None  # the row whose reading failed in Airtable last
         self._ids_proved = False  # whether a formula has found rows by RECORD_ID(); one that errs drops them silently
 
     @property
@@ -349,8 +350,14 @@ class AirtableSide:
             if refusal.status == 401 or (refusal.status == 403 and not refusal.unsaid):
                 raise self._down(refusal) from refusal
             return Unread(f"Airtable does not show the row {id} ({refusal.status}): {refusal.said}.")
+        except ServerFault as error:
+            if self._faulty not in (None, id):
+                raise SideDown(str(error)) from error  # one after the other: it is no row's own trouble
+            self._faulty = id
+            return Unread(str(error), fault=True)
         except (NoAnswer, Unreadable) as error:
             raise SideDown(str(error)) from error
+        self._faulty = None
         if record.id != id:
             return Unread(f"Airtable answered with another row than {id}.")
         self._note_created(row)

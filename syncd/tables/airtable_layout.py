@@ -104,6 +104,7 @@ class Layout:
     selects: tuple[tuple[int, Mapping[str, str]], ...] = ()  # where selects stand in it, with the ids of their options,
     stage_at: int | None = None  # where a stage's two cells begin,
     beside: Mapping[str, str] = field(default_factory=dict)  # and the ids of the key, the Sync column and the name
+    named: Mapping[str, str] = field(default_factory=dict)  # the ids of all columns by their names
 
     @property
     def key(self) -> Column:
@@ -135,9 +136,10 @@ class Layout:
         selects = [(place, self.option_ids[id]) for place, id in enumerate(reading) if self.option_ids.get(id)]
         stage_at = next((index for index, ids in enumerate(cells) if len(ids) > 1), None)
         beside = {name: self.columns[name].id for name in (KEY, MESSAGE, "name") if name in self.columns}
+        named = {column.name: column.id for column in self.columns.values() if column.name != column.id}
         return replace(
             self, fields=tuple(fields), cells=cells, reading=reading, selects=tuple(selects), stage_at=stage_at,
-            beside=beside,
+            beside=beside, named=named,
         )  # fmt: skip
 
     def _columns_of(self, one: Field) -> tuple[str | None, ...]:
@@ -165,6 +167,8 @@ class Layout:
     def unless_held(self, row: Any, sieve: Sieve | None) -> Record | None:
         """A row of the API as a record; None where the sieve holds it, and none has to be made. Raises `Unreadable`."""
         id, values = _parts(row)
+        if not self.named.keys().isdisjoint(values):  # a server that does not know `returnFieldsByFieldId`: no cell is
+            values = {self.named.get(name, name): cell for name, cell in values.items()}  # blank for that (SPEC §4)
         beside = self.beside
         partner = _shown(values.get(beside[KEY])).strip() or None
         if sieve is not None and sieve.knows(partner, id, row):

@@ -99,6 +99,8 @@ def _judged(
     named, others = _parted(jobs, lambda job: _names(refusal.message, job.name))
     if not named and len(jobs) == 1:
         named, others = jobs, []
+    if named and refusal.kind == "ROW_DOES_NOT_EXIST":
+        return {job.place: Later(_of_row(refusal, job, what)) for job in named}, [others]
     if named:
         return {job.place: Refused(_of_row(refusal, job, what)) for job in named}, [others]
     return {}, _halves(jobs)
