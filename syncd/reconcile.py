@@ -178,7 +178,7 @@ def run_pass(pair: Pair) -> PassResult:
     try:
         result.unsettled = len(pair.store.open_writes())
         if pass_id is not None:
-            result.undone = pair.store.undone_in(pass_id)
+            result.undone = len(pair.store.undone_in(pass_id))
             ended_by = result.error or ("stopped before its end" if result.stopped else "")
             pair.store.end_pass(pass_id, pair.clock(), result.as_report(), ended_by)
     except StoreFailed as failure:
@@ -401,11 +401,24 @@ def carry_out(pair: Pair, work: Work, seen: Look) -> None:
     carry_deletions(work, plan.deletions)
     remember_unseen(work)
     settle(work)  # a lost answer is looked up at once; what cannot be told yet stays open for the next pass
+    carry_again(work, plan)
     settle_new_deals(work, pair.read_lag_seconds)
     whole = seen.changes is None and plan.all_judged
     if whole and not _renames(plan) and not seen.held and not pair.store.open_writes():
         # What a write without an answer made shows the names of its time, and no plan has looked at it yet.
         pair.store.set_fact("labels", label_text(seen.vocabulary, seen.schema))
+
+
+def carry_again(work: Work, plan: Plan) -> None:
+    """Makes once more what is known not to have arrived, after another look at both records."""
+    undone = work.store.undone_in(work.pass_id or 0)
+    if not undone:
+        return
+    work.lost -= {deal for _, deal in undone}
+    for side in Side:
+        carry_updates(work, side, [one for one in plan.updates if one.target is side and (side, one.deal) in undone])
+    carry_new_rows(work, [row for row in plan.new_rows if (Side.TABLE, row.deal) in undone])
+    settle(work)
 
 
 def remember_unseen(work: Work) -> None:

@@ -455,11 +455,12 @@ class Store:
         sql = "SELECT side, deal, row_id FROM writes WHERE pair = ? AND pass_id = ? AND state IN ('done', 'taken')"
         return {(Side(side), id) for side, *ids in self._rows(sql, self.pair, pass_id) for id in ids if id}
 
-    def undone_in(self, pass_id: int) -> int:
-        """How many writes of this pass are known not to have arrived, though nobody refused them."""
-        sql = "SELECT count(*) FROM writes WHERE pair = ? AND pass_id = ? AND state = 'not_done'"
-        [(count,)] = self._rows(sql, self.pair, pass_id)
-        return int(count)
+    def undone_in(self, pass_id: int) -> set[tuple[Side, str]]:
+        """(side, deal, or row of a deal to be) of what this pass was to write there, which is known not to have
+        arrived, though nobody refused it, and was not made again."""
+        sql = "SELECT side, deal, row_id, state FROM writes WHERE pair = ? AND pass_id = ? ORDER BY id"
+        last = {(Side(side), deal or row): state for side, deal, row, state in self._rows(sql, self.pair, pass_id)}
+        return {record for record, state in last.items() if state == "not_done"}
 
     def history(self, *, deal: str | None = None, limit: int = 100) -> list[Write]:
         """The newest writes first; `deal` is a deal's or a row's id, or a part of a name."""
