@@ -458,9 +458,10 @@ class Store:
     def undone_in(self, pass_id: int) -> set[tuple[Side, str]]:
         """(side, deal, or row of a deal to be) of what this pass was to write there, which is known not to have
         arrived, though nobody refused it, and was not made again."""
-        sql = "SELECT side, deal, row_id, state FROM writes WHERE pair = ? AND pass_id = ? ORDER BY id"
-        last = {(Side(side), deal or row): state for side, deal, row, state in self._rows(sql, self.pair, pass_id)}
-        return {record for record, state in last.items() if state == "not_done"}
+        sql = "SELECT side, deal, row_id, action, state FROM writes WHERE pair = ? AND pass_id = ? ORDER BY id"
+        rows = self._rows(sql, self.pair, pass_id)
+        last = {(Side(side), deal or row, action): state for side, deal, row, action, state in rows}
+        return {(side, id) for (side, id, _), state in last.items() if state == "not_done"}
 
     def history(self, *, deal: str | None = None, limit: int = 100) -> list[Write]:
         """The newest writes first; `deal` is a deal's or a row's id, or a part of a name."""

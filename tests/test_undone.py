@@ -97,3 +97,12 @@ def test_a_row_that_was_not_made_is_made_once_more(tmp_path: Path) -> None:
     result = world.run()
     assert (result.code, result.tally.created[Side.TABLE]) == (0, 1)
     world.agree(A, B)
+
+
+def test_a_message_that_arrived_does_not_hide_a_write_that_did_not(tmp_path: Path) -> None:
+    world = World(tmp_path).choose(limits=NO_LIMITS).filled(A, B)
+    world.edit_row(A, stage="Nowhere")
+    world.crm.put(A, value=5)
+    world.table.faults.lost = ["before", "", "before"]  # the value, its Sync cell, the value once more
+    result = world.run()
+    assert (world.row(A).message != "", result.undone, result.code) == (True, 1, 1)
