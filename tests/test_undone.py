@@ -39,7 +39,7 @@ def test_a_write_that_did_not_arrive_is_made_once_more_after_another_look(tmp_pa
         world.crm.put(A, name="Ours", value=5)
     target = world.crm if side is Side.CRM else world.table
     target.faults.lost = ["before"]
-    lost = []
+    lost = list[bool]()
 
     def typed(who: str, verb: str, phase: str, _what: object) -> None:
         if (who, verb, phase) == (side.value, "write", "after") and not lost:
