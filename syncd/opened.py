@@ -185,6 +185,9 @@ def open_pair(pair: Pair, *, keep: bool) -> Opened:
     pair.table.use(fields)
     users_read = "owner" in known or not any(f.name == "owner" for f in fields)
     vocabulary = early if early is not None and users_read else pair.crm.schema()
+    if keep and pair.store.fact("identity") is None:  # not before both could be read: a mistyped one was never synced
+        identity = {Side.CRM.value: pair.crm.identity, Side.TABLE.value: schema.identity}
+        pair.store.set_fact("identity", identity)
     ground = make_ground(pair, fields, vocabulary, schema, names)
     return Opened(ground, vocabulary, schema, names, gone, computed, held)
 
@@ -206,7 +209,8 @@ def identities_held(pair: Pair, table: str, *, keep: bool) -> list[HeldSet]:
     if keep and not held:
         if sets:
             pair.store.start_anew("The table or the location was swapped for another.", pair.clock())
-        pair.store.set_fact("identity", {side.value: name for side, name in now.items()})
+        if before:
+            pair.store.set_fact("identity", {side.value: name for side, name in now.items()})
     return held
 
 

@@ -65,3 +65,18 @@ def test_a_pair_may_come_to_a_table_that_no_other_pair_has_any_more(tmp_path: Pa
     result = world.run()
     assert (result.code, [one.kind.value for one in result.held]) == (3, ["swapped"])
     assert [one.side for one in result.held] == [Side.TABLE]
+
+
+def test_a_location_that_could_never_be_read_is_none_of_before(tmp_path: Path) -> None:
+    """Mistyped at the very first run, and mended: nothing was swapped."""
+    world = World(tmp_path)
+    world.deal(A)
+    world.crm.identity = "mistyped"
+    world.crm.faults.down_on = frozenset({"schema"})
+    assert world.run().code == 1
+    world.crm.identity = "location"
+    world.crm.faults.down_on = frozenset()
+    result = world.run()
+    assert (result.code, result.tally.created[Side.TABLE]) == (0, 1)
+    world.crm.identity = "another"
+    assert world.run().code == 3, "what was synced is known"
