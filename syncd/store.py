@@ -464,13 +464,15 @@ class Store:
         return {(side, id) for (side, id, _), state in last.items() if state == "not_done"}
 
     def history(self, *, deal: str | None = None, limit: int = 100) -> list[Write]:
-        """The newest writes first; `deal` is a deal's or a row's id, or a part of a name."""
+        """The newest writes first; `deal` is a deal's or a row's id, or a part of a name that it has or had."""
         if deal is None:
             return self._writes("pair = ? ORDER BY id DESC LIMIT ?", self.pair, limit)
         like = "%" + deal.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        named = "SELECT deal FROM {} WHERE pair = ? AND deal != '' AND title LIKE ? ESCAPE '\\'"
         return self._writes(
-            "pair = ? AND (deal = ? OR row_id = ? OR title LIKE ? ESCAPE '\\') ORDER BY id DESC LIMIT ?",
-            self.pair, deal, deal, like, limit,
+            "pair = ? AND (deal = ? OR row_id = ? OR title LIKE ? ESCAPE '\\' "
+            f"OR deal IN ({named.format('links')}) OR deal IN ({named.format('writes')})) ORDER BY id DESC LIMIT ?",
+            self.pair, deal, deal, like, self.pair, like, self.pair, like, limit,
         )  # fmt: skip
 
     def _writes(self, where: str, *values: object) -> list[Write]:

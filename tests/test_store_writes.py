@@ -11,6 +11,9 @@ from syncd.model import Side
 from syncd.store import ChangeLine, Store
 
 STATES = ("done", "taken", "not_done", "refused", "open")
+from tests.memory import World
+
+A = "dealAAA1"
 
 
 @pytest.fixture
@@ -44,3 +47,16 @@ def test_a_state_that_starts_anew_has_no_open_write(store: Store) -> None:
     fates = {write.deal: (write.state, write.ended_at, write.note) for write in store.history()}
     assert fates.pop("open") == ("taken", 300.0, "It was lost.")
     assert fates == {state: (state, 200.0, "") for state in STATES if state != "open"}
+
+
+def test_a_deals_history_is_found_by_any_name_that_it_has_or_had(tmp_path: Path) -> None:
+    world = World(tmp_path).filled(A)
+    for name in ("Zebra one", "Yak two"):
+        world.edit_row(A, name=name)
+        world.run()
+    world.crm.put(A, name="Emu three")  # a name that nothing was written under yet
+    world.run()
+    whole = [write.id for write in world.store.history()]
+    for asked in ("zebra", "yak", "EMU", A, world.table.row_of(A)):
+        assert [write.id for write in world.store.history(deal=asked)] == whole, asked
+    assert world.store.history(deal="gnu") == []
