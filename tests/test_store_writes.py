@@ -9,9 +9,9 @@ import pytest
 
 from syncd.model import Side
 from syncd.store import ChangeLine, Store
+from tests.memory import World
 
 STATES = ("done", "taken", "not_done", "refused", "open")
-from tests.memory import World
 
 A = "dealAAA1"
 
@@ -53,6 +53,8 @@ def test_a_deals_history_is_found_by_any_name_that_it_has_or_had(tmp_path: Path)
     world = World(tmp_path).filled(A)
     for name in ("Zebra one", "Yak two"):
         world.edit_row(A, name=name)
+        world.run()
+        world.edit_row(A, value=len(name))
         world.run()
     world.crm.put(A, name="Emu three")  # a name that nothing was written under yet
     world.run()
