@@ -122,6 +122,8 @@ def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
     if pair.memory is not None:
         pair.memory.sweep_calls = max(pair.crm.calls - calls[0], pair.table.calls - calls[1])
     named = {deal for deal, _ in view.frozen} | {deal for _, deal in view.matched | view.unmatched} | busy
+    if view.unread:  # what could not be read by its id is asked for again, whatever a list shows
+        named |= {deal for deal, one in known.items() if deal in view.unread or one[1] in view.unread}
     if known:
         links, resting = apart(crm, table, deals, rows, named, store.unpack, opened.schema.message)
     else:

@@ -186,3 +186,15 @@ def test_a_row_that_was_deleted_and_put_back_is_read_before_it_counts(tmp_path: 
     link = world.store.link(A)
     assert link is not None
     assert link.state is LinkState.BOTH
+
+
+def test_what_could_not_be_read_does_not_rest_though_a_list_shows_it_as_it_was(world: World) -> None:
+    world.edit_row(A, value=9)
+    world.table.faults.unread.add(world.table.row_of(A))
+    assert world.run().code == 0
+    world.edit_row(A, value=100)  # and back
+    codes = [world.run().code for _ in range(3)]
+    assert codes[1:] == [3, 3], "it still cannot be read"
+    world.table.faults.unread.clear()
+    world.run()
+    assert world.run().code == 0
