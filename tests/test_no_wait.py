@@ -13,7 +13,7 @@ from syncd.carry import SOURCE_AGE_SECONDS, TRIES
 from syncd.model import Record, Side
 from syncd.policy import DealDeleted, Policy, RowDeleted
 from syncd.sides import Column, ReadResult
-from tests.memory import COLUMNS, FIELD_NAMES, NO_LIMITS, World, field_of
+from tests.memory import COLUMNS, FIELD_NAMES, NO_LIMITS, MemoryCrm, MemoryTable, World, field_of
 
 A, B = "dealAAA1", "dealBBB2"
 
@@ -108,16 +108,22 @@ def test_a_sync_cell_is_written_when_there_is_a_way_again(world: World) -> None:
     assert (world.table.faults.waits, world.store.open_writes()) == ([], [])
 
 
-@pytest.mark.parametrize("target", list(Side))
-def test_a_record_that_is_edited_while_its_deletion_waits_stays(tmp_path: Path, target: Side) -> None:
+def deleting(folder: Path, target: Side) -> tuple[World, MemoryCrm | MemoryTable]:
+    """A world whose next pass is to delete A on that side, and is told to wait; and that side."""
     policy = Policy(row_deleted=RowDeleted.DELETE_DEAL, deal_deleted=DealDeleted.DELETE_ROW)
-    world = World(tmp_path).choose(limits=NO_LIMITS, policy=policy).filled(A, B)
-    side = world.crm if target is Side.CRM else world.table
+    world = World(folder).choose(limits=NO_LIMITS, policy=policy).filled(A, B)
     if target is Side.CRM:
         world.table.drop(world.table.row_of(A))
     else:
         world.crm.drop(A)
+    side = world.crm if target is Side.CRM else world.table
     side.faults.waits = [100.0]
+    return world, side
+
+
+@pytest.mark.parametrize("target", list(Side))
+def test_a_record_that_is_edited_while_its_deletion_waits_stays(tmp_path: Path, target: Side) -> None:
+    world, side = deleting(tmp_path, target)
     once(world, target.value, "delete", "before", lambda: edit(world, target, name="Typed"))
     assert world.run().code == 0
     assert held(world, target, "name") == "Typed"
@@ -126,14 +132,7 @@ def test_a_record_that_is_edited_while_its_deletion_waits_stays(tmp_path: Path, 
 
 @pytest.mark.parametrize("target", list(Side))
 def test_a_deletion_that_waited_is_carried_out(tmp_path: Path, target: Side) -> None:
-    policy = Policy(row_deleted=RowDeleted.DELETE_DEAL, deal_deleted=DealDeleted.DELETE_ROW)
-    world = World(tmp_path).choose(limits=NO_LIMITS, policy=policy).filled(A, B)
-    side = world.crm if target is Side.CRM else world.table
-    if target is Side.CRM:
-        world.table.drop(world.table.row_of(A))
-    else:
-        world.crm.drop(A)
-    side.faults.waits = [100.0]
+    world, _side = deleting(tmp_path, target)
     assert world.run().tally.deleted[target] == 1
     assert [one.state for one in world.store.history() if one.action == "delete"] == ["done"]
 
