@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from syncd import generation
 from syncd.at_rest import NONE_RESTING, Sieve, apart
 from syncd.carry_deals import under_way
+from syncd.gone_stages import finding, listed_stages, stages_held, still_held
 from syncd.guards import (
     OSCILLATION_SECONDS,
     GuardKind,
@@ -46,7 +47,8 @@ class Look:
 
     `held` are the parts of the plan that wait for a person, `found` all parts that could (`guards.planned_sets`);
     `frozen` is what was found to be set back and forth just now. An `empty` side stops everything. `changes` are the
-    records that an incremental pass looked at; None where it was a full one.
+    records that an incremental pass looked at; None where it was a full one. `stages` are those that HighLevel lists,
+    or did and still has deals in, by id (full looks only).
     """
 
     plan: Plan
@@ -59,6 +61,7 @@ class Look:
     frozen: Mapping[tuple[str, str], str] = field(default_factory=dict)
     empty: bool = False
     changes: Changes | None = None
+    stages: Mapping[str, str] = field(default_factory=dict)
 
 
 SELDOM = (50_000, 1_000, 1_000)
@@ -132,7 +135,21 @@ def _looked(pair: Pair, opened: Opened, busy: frozenset[str]) -> Look:
     view = replace(view, ground=replace(view.ground, offsets=offsets), now=pair.clock())
     if view.rows_by_key and not anew:
         view = replace(view, messages=said_before(pair, table))
-    return guarded(pair, opened, replace(view, links=links, crm=crm, table=table, resting=resting))
+    seen = guarded(pair, opened, replace(view, links=links, crm=crm, table=table, resting=resting))
+    name_gone_stages(seen, store.fact("stages") or {})
+    return seen
+
+
+def name_gone_stages(seen: Look, known: Mapping[str, str]) -> None:
+    """Adds what people are told of stages that vanished while deals are in them, and what is to be remembered."""
+    ground, listed = seen.view.ground, listed_stages(seen.vocabulary)
+    seen.stages = listed
+    if known.keys() <= listed.keys() or seen.empty:
+        return
+    held = stages_held(ground, with_resting(seen.view).crm.values())
+    gone = still_held(known, listed, held)
+    seen.stages = {**listed, **dict(gone)}
+    seen.plan.findings += [finding(name, held[id], ground.labels[Side.CRM]) for id, name in gone]
 
 
 def options_moved(pair: Pair, opened: Opened, links: Mapping[str, Link], rows: Mapping[str, Record]) -> bool:

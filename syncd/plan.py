@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -67,6 +67,7 @@ class Trouble(StrEnum):
     MATCH = "may be a deal without a row"
     NOT_TOLD = "not told"
     BUSY = "cannot be written now"
+    STAGE_GONE = "stage not listed any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,8 @@ class View:
 class Plan:
     """What a pass does: writes (`updates`, `new_rows`, `new_deals`, `deletions`, `messages`), and what it only
     remembers (`links`, `forget`, `absent_keys`). `matches` are rows and deals that are left alone until a person says
-    what they are; `loose` are all rows without an id that it links to nothing (wholly blank ones do not count),
+    what they are; `said` are all sentences that belong into each row's Sync cell, of which `messages` are those cells
+    that change; `loose` are all rows without an id that it links to nothing (wholly blank ones do not count),
     `rowless` all deals to which no row was found. Nothing here has happened yet."""
 
     updates: list[Update] = field(default_factory=list)
@@ -218,6 +220,7 @@ class Plan:
     deletions: list[Deletion] = field(default_factory=list)
     matches: list[Match] = field(default_factory=list)
     messages: dict[str, str] = field(default_factory=dict)
+    said: dict[str, frozenset[str]] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
     forget: list[str] = field(default_factory=list)
     absent_keys: list[str] = field(default_factory=list)
@@ -307,12 +310,10 @@ class _Planner:
 
     def write_messages(self) -> None:
         """One text per row, whatever was found about it; it is written only when it changes (SPEC §5)."""
+        self.plan.said = self.said
         for row_id, sentences in self.said.items():
-            row = self.row(row_id)
-            if not isinstance(row, Record) or row.message is None:
-                continue  # no such row, or the table has no Sync column
-            message = " ".join(sorted(sentences))
-            if (text(self.view.messages.get(row_id, row.message)) or "") != (text(message) or ""):
+            message = new_message(self.view, row_id, sentences)
+            if message is not None:
                 self.plan.messages[row_id] = message
 
     # --- links ---------------------------------------------------------------------------------------------------
@@ -666,7 +667,9 @@ class _Planner:
             if changes or partner:
                 sentence = self.add(Update(target, link.deal, row.id, link.title, changes, partner))
                 sentences += [sentence] if sentence else []
-        self.say(row.id, " ".join(sentences))
+        self.say(row.id, "")
+        for sentence in sentences:
+            self.say(row.id, sentence)
 
     def only_remembered(self, deal: str, row: str) -> bool:
         """Whether one of both was not looked at; it is asked for, since an agreement takes what both sides hold now."""
@@ -942,6 +945,44 @@ def left_scope(ground: Ground, link: Link) -> bool:
     pipeline_id = ((agreed.value if agreed else None) or "").partition(":")[0]
     codecs = [codec for codec in ground.codecs if isinstance(codec, StageCodec)]
     return any(p.id == pipeline_id and not p.synced for codec in codecs for p in codec.pipelines)
+
+
+def new_message(view: View, row_id: str, sentences: Collection[str]) -> str | None:
+    """What a row's Sync cell is to say where these belong into it; None where nothing is to be written (SPEC §5)."""
+    read = view.reads[Side.TABLE].get(row_id)
+    row = view.table.get(row_id) if read is None else read
+    if not isinstance(row, Record) or row.message is None:
+        return None  # no such row, or the table has no Sync column
+    message = " ".join(sorted(sentences))
+    said = text(view.messages.get(row_id, row.message)) or ""
+    return None if said == (text(message) or "") else message
+
+
+def retell(view: View, plan: Plan, refused: Mapping[tuple[str, Side], tuple[str, str]]) -> None:
+    """Puts what is refused now, after the plan was carried out, into the Sync cells (sentence and text of the changes,
+    as in `View.refused`), and takes out what was before: else they would be one pass late. The next plan says the same.
+    """
+    for update in plan.updates:
+        key, own = (update.deal, update.target), fingerprint(update)
+        sentence, kept, _ = view.refused.get(key, ("", "", True))
+        before = {sentence} if kept == own else set()
+        told, of = refused.get(key, ("", ""))
+        now = {told} if told and (of == own or (told, of) != (sentence, kept)) else set()
+        if now != before:
+            _say_instead(view, plan, update.row, before, now)
+    for new in plan.new_deals:  # of one that was made the next plan takes back what its row said
+        key = new.row, Side.CRM
+        if key in refused:
+            _say_instead(view, plan, new.row, {view.refused.get(key, ("",))[0]}, {refused[key][0]})
+
+
+def _say_instead(view: View, plan: Plan, row: str, before: Collection[str], now: Collection[str]) -> None:
+    plan.said[row] = plan.said.get(row, _SILENT).difference(before).union(now)
+    message = new_message(view, row, plan.said[row])
+    if message is None:
+        plan.messages.pop(row, None)
+    else:
+        plan.messages[row] = message
 
 
 def fingerprint(update: Update) -> str:

@@ -24,7 +24,7 @@ from syncd.judge import ChangeKind
 from syncd.look import Look, about_rows, look, look_at_changes, options_moved
 from syncd.model import Side
 from syncd.opened import Opened, Pair, column_problems, label_text, open_pair
-from syncd.plan import ITS_MAKING, Finding, Plan, Trouble
+from syncd.plan import ITS_MAKING, Finding, Plan, Trouble, retell
 from syncd.sides import Misconfigured, SideDown, Unread
 from syncd.store import StoreFailed
 
@@ -392,11 +392,12 @@ def carry_out(pair: Pair, work: Work, seen: Look) -> None:
     """Everything of the plan that is not held."""
     remember(pair, seen)
     plan = without(seen.plan, seen.held, seen.view.ground)
-    before = {row.id: row.message or "" for row in seen.view.table.values() if row.id in plan.messages}
     carry_updates(work, Side.CRM, [update for update in plan.updates if update.target is Side.CRM])
     carry_updates(work, Side.TABLE, [update for update in plan.updates if update.target is Side.TABLE])
     carry_new_rows(work, plan.new_rows)
     carry_new_deals(work, plan.new_deals)
+    retell(seen.view, plan, refused_now(work))
+    before = {row.id: row.message or "" for row in seen.view.table.values() if row.id in plan.messages}
     carry_messages(work, plan.messages, before, about_rows(seen.view, plan))
     carry_deletions(work, plan.deletions)
     remember_unseen(work)
@@ -407,6 +408,14 @@ def carry_out(pair: Pair, work: Work, seen: Look) -> None:
     if whole and not _renames(plan) and not seen.held and not pair.store.open_writes():
         # What a write without an answer made shows the names of its time, and no plan has looked at it yet.
         pair.store.set_fact("labels", label_text(seen.vocabulary, seen.schema))
+
+
+def refused_now(work: Work) -> dict[tuple[str, Side], tuple[str, str]]:
+    """(deal, side) -> sentence and the text of the changes, for writes that were refused and not made since."""
+    refused = work.store.refused()
+    arrived = work.store.written_in(work.pass_id or 0) if refused else set()
+    there = [one for one in refused if (one.side, one.deal) not in arrived]
+    return {(one.deal, one.side): (one.sentence, one.fingerprint) for one in there}
 
 
 def carry_again(work: Work, plan: Plan) -> None:
@@ -447,6 +456,8 @@ def remember(pair: Pair, seen: Look) -> None:
         store.set_fact("unread", {**others, **plan.unread})
     if plan.unlisted or unlisted:
         store.set_fact("unlisted", sorted(plan.unlisted.union(unlisted if part is not None else ())))
+    if part is None and seen.stages != store.fact("stages"):
+        store.set_fact("stages", dict(seen.stages))
     kept = {(f.deal or f.row, side) for f in plan.findings if f.trouble.value == "refused" for side in Side}
     tried = (
         {(update.deal, update.target) for update in plan.updates}

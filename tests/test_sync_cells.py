@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from syncd.sides import Refused
 from tests.memory import World
 
 A, B = "dealAAA1", "dealBBB2"
@@ -56,3 +57,72 @@ def test_the_others_are_written_beside_one_that_is_there(world: World) -> None:
     world.run()
     assert [row for row, _ in world.table.messages()] == [world.table.row_of(B)]
     assert [write.row for write in world.store.history() if write.action == "message"][:1] == [world.table.row_of(B)]
+
+
+TOO_LARGE = "The value is too large."
+
+
+def refusing_values(world: World) -> None:
+    world.crm.faults.refuse = lambda _v, _id, changes: Refused(TOO_LARGE) if "value" in changes else None
+
+
+def test_what_was_refused_is_told_in_the_same_pass_beside_what_stood_there(world: World) -> None:
+    refusing_values(world)
+    world.edit_row(A, value=5)
+    world.run()
+    told = world.row(A).message
+    assert TOO_LARGE in told
+    assert OTHER in told
+    world.clear_logs()
+    assert world.run().code == 3
+    assert (world.row(A).message, world.table.messages()) == (told, []), "the next plan says the same"
+
+
+def test_what_is_refused_no_more_is_taken_back_in_the_same_pass(world: World) -> None:
+    refusing_values(world)
+    world.edit_row(A, value=5)
+    world.run()
+    world.crm.faults.refuse = lambda _v, _id, _c: None
+    world.edit_row(A, value=6)
+    world.run()
+    assert world.row(A).message.startswith(OTHER)
+    assert TOO_LARGE not in world.row(A).message
+
+
+def test_another_refusal_takes_the_place_of_the_one_before(world: World) -> None:
+    refusing_values(world)
+    world.edit_row(A, value=5)
+    world.run()
+    world.crm.faults.refuse = lambda _v, _id, changes: Refused("No such day.") if "value" in changes else None
+    world.edit_row(A, value=6)
+    world.run()
+    assert "No such day." in world.row(A).message
+    assert TOO_LARGE not in world.row(A).message
+
+
+def test_another_value_refused_alike_keeps_its_sentence(world: World) -> None:
+    refusing_values(world)
+    world.edit_row(A, value=5)
+    world.run()
+    world.clear_logs()
+    world.edit_row(A, value=6)
+    world.run()
+    assert TOO_LARGE in world.row(A).message
+    assert world.table.messages() == []
+
+
+def test_what_the_table_refuses_of_a_row_is_told_in_the_same_pass(world: World) -> None:
+    world.table.faults.refuse = lambda _v, _id, changes: Refused("No such option.") if "value" in changes else None
+    world.crm.put(B, value=7)
+    world.run()
+    assert world.row(B).message == "No such option."
+    world.clear_logs()
+    world.run(1e4)
+    assert world.table.messages() == [], "it was tried again, and refused again"
+
+
+def test_what_is_refused_for_everybody_is_no_rows_message(world: World) -> None:
+    world.crm.faults.refuse = lambda _v, _id, changes: Refused("Read-only.", everyone=True) if changes else None
+    world.edit_row(B, value=5)
+    result = world.run()
+    assert (result.tally.suspended, world.row(B).message) == (["Read-only."], "")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -108,7 +109,7 @@ def why(context: click.Context, deal: str, as_json: bool) -> None:
             opened = open_pair(pair, keep=False)
             for link in links:
                 found = explain(pair, opened.ground, link)
-                codes.append(3 if found.needs_person else 0)
+                codes.append(3 if found.needs_person or found.waits else 0)
                 if as_json:
                     say_json(why_json(pair.name, link, found))
                 else:
@@ -134,7 +135,7 @@ def matching(links: list[Link], deal: str) -> list[Link]:
 @dataclass(frozen=True, slots=True)
 class Explained:
     """What `why` found out about a link. `note` is what stands above its fields, or in their place; where a person is
-    needed because of it, nothing is written to the link's fields."""
+    needed because of it, nothing is written to the link's fields. `waits` says by field why its write is not made."""
 
     ground: Ground
     deal: Record | None = None
@@ -142,6 +143,7 @@ class Explained:
     verdicts: tuple[Verdict, ...] = ()
     note: str = ""
     needs_person: bool = False
+    waits: Mapping[int, str] = field(default_factory=dict)
 
 
 def explain(pair: Pair, ground: Ground, link: Link) -> Explained:
@@ -169,7 +171,40 @@ def explain(pair: Pair, ground: Ground, link: Link) -> Explained:
     if questions:
         ground = replace(ground, clocks=pair.table.edited(questions))
         verdicts = judged()
-    return Explained(ground, deal, row, verdicts, note, needs_person)
+    if any(write.deal == link.deal for write in pair.store.open_writes()):
+        note = " ".join(filter(None, ("An earlier write has no answer yet; the next pass looks it up first.", note)))
+    return Explained(ground, deal, row, verdicts, note, needs_person, waits_of(pair, ground, link, verdicts))
+
+
+def waits_of(pair: Pair, ground: Ground, link: Link, verdicts: Sequence[Verdict]) -> dict[int, str]:
+    """By field: why what was decided is not written now. It is frozen, held, or was refused lately (SPEC §§3.7, 4)."""
+    from syncd.guards import GuardKind
+    from syncd.model import Missing
+    from syncd.plan import Update, fingerprint
+    from syncd.report import local
+
+    names, waits = [one.name for one in ground.fields], {}
+    changes = [verdict.change for verdict in verdicts if verdict.change is not None]
+    refused = {one.side: one for one in pair.store.refused() if one.deal == link.deal}
+    frozen = pair.store.frozen()
+    held = {
+        (one.set.side, one.set.field, member.old, member.new): one.digest
+        for one in pair.store.held()
+        if one.state == "held" and one.set.kind is GuardKind.CHANGES
+        for member in one.set.members
+        if member.record == link.deal
+    }
+    for change in changes:
+        name, one = names[change.index], refused.get(change.target)
+        whole = tuple(each for each in changes if each.target is change.target)
+        digest = held.get((change.target, name, None if isinstance(change.old, Missing) else change.old, change.new))
+        if (link.deal, name) in frozen:
+            waits[change.index] = frozen[link.deal, name]
+        elif digest is not None:
+            waits[change.index] = f"It is held with many others; `syncd approve {digest}` carries them out."
+        elif one is not None and one.fingerprint == fingerprint(Update(change.target, link.deal, "", "", whole)):
+            waits[change.index] = f"It was refused: {one.sentence.rstrip('.')}. Next try: {local(one.next_try)}."
+    return waits
 
 
 def key_note(pair: Pair, link: Link, row: Record | None) -> tuple[str, bool]:
@@ -212,6 +247,8 @@ def why_lines(pair: str, link: Link, found: Explained) -> list[str]:
         why = verdict.problem or verdict.why
         if why != rule(ground, verdict):
             lines.append(f"      {printable(why)}")
+        if verdict.index in found.waits:
+            lines.append(f"      not written now: {printable(found.waits[verdict.index])}")
     return lines
 
 
@@ -263,7 +300,8 @@ def why_json(pair: str, link: Link, found: Explained) -> dict[str, Any]:
                 "shadow": plain(verdict.shadow),
                 "rule": verdict.kind.value,
                 "why": verdict.problem or verdict.why,
-                "writes": None if verdict.change is None or found.needs_person else verdict.change.target.value,
+                "writes": _writes(found, verdict),
+                "waits": found.waits.get(verdict.index),
                 "clocks": [
                     None if stamp is None else [_finite(stamp.low), _finite(stamp.high)] for stamp in verdict.stamps
                 ],
@@ -271,6 +309,12 @@ def why_json(pair: str, link: Link, found: Explained) -> dict[str, Any]:
             for verdict in found.verdicts
         ],
     }
+
+
+def _writes(found: Explained, verdict: Verdict) -> str | None:
+    """The side that the next pass writes because of this verdict."""
+    stays = verdict.change is None or found.needs_person or verdict.index in found.waits
+    return None if stays or verdict.change is None else verdict.change.target.value
 
 
 def _finite(number: float) -> float | None:
