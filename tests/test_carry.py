@@ -591,7 +591,7 @@ def test_one_bad_record_does_not_hold_up_its_batch(world: World) -> None:
     result = world.run()
     assert (result.code, len(result.tally.refusals)) == (3, 1)
     assert [world.row(deal).cells["value"] for deal in (A, B, C)] == [5, 100, 5]
-    assert world.writes() == (0, 2, 0)
+    assert world.writes() == (0, 3, 0)
     assert [(r.deal, r.side) for r in world.store.refused()] == [(B, Side.TABLE)]
 
 
