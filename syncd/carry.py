@@ -69,6 +69,7 @@ class Tally:
     conflicts: int = 0
     waiting: int = 0  # somebody was faster: the next pass decides anew
     refusals: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)  # of `refusals`: the deal, or the row of a deal to be
     suspended: list[str] = field(default_factory=list)
     busy: str = ""  # why a side could not be written now
     faults: int = 0  # reads of single records that failed in the server
@@ -330,13 +331,13 @@ def with_agreed(
 
 
 def _lines(work: Work, update: Update, target: Record) -> list[ChangeLine]:
-    lines = []
+    lines, offset = [], work.ground.offset(update.target)
     for change in update.changes:
         codec = work.ground.codecs[change.index]
         old = codec.show(change.old) if isinstance(change.old, str) else ""
         clock = target.clocks[change.index] if change.index < len(target.clocks) else None
         sent = _cell_after(work, change, target) if update.target is Side.TABLE else None
-        lines.append(change_line(work.names[change.index], change, old, codec.show(change.new), clock, sent))
+        lines.append(change_line(work.names[change.index], change, old, codec.show(change.new), clock, sent, offset))
     if update.partner:
         kind = ChangeKind.FILL.value
         lines.append(ChangeLine(KEY_FIELD, None, update.partner, "", update.partner, kind, KEY_PLANTED))
@@ -615,6 +616,7 @@ def refuse(
         told = f"“{update.title}”: {refused.sentence}"
         work.refused_alike[alike] = (update.deal, told)
         work.tally.refusals.append(told)
+        work.tally.refused[told] = update.deal
         return
     if before is not None:
         _take_back(work, before[1])
@@ -634,6 +636,7 @@ def _take_back(work: Work, told: str) -> None:
     """A refusal that was no record's fault after all."""
     if told in work.tally.refusals:
         work.tally.refusals.remove(told)
+        work.tally.refused.pop(told, None)
 
 
 def _suspended(work: Work, sentence: str) -> None:
@@ -876,7 +879,7 @@ def _held_as_written(
     made = work.table.made_at(row.id)
     if not alike or made is None:
         return {*same, *alike}
-    if made < write.at - work.ground.tie_seconds:
+    if made < _begun(work, write) - work.ground.tie_seconds:
         return same  # the row was there before: no server put our values into its form
     # Airtable's times are whole seconds, rounded down.
     questions = {index: Question(row.id, index, round(made + 1.0, 3)) for index in alike}
@@ -962,6 +965,12 @@ def _explained(work: Work, write: Write, line: ChangeLine, found: Record) -> boo
     return line.field not in OWN_CLOCK and _others_changed(work, write, found)
 
 
+def _begun(work: Work, write: Write) -> float:
+    """When a write was begun, in our own seconds of now: our clock may have been set since, the server's was not."""
+    offset = next((line.offset for line in write.changes if line.offset is not None), None)
+    return write.at if offset is None else write.at - offset + work.ground.offset(write.side)
+
+
 def _edited_since(work: Work, write: Write, line: ChangeLine, found: Record) -> bool | None:
     """Whether the field was edited after the intent, by its own clock: against what that clock showed right before the
     write, which no difference between servers' clocks can blur; else against the time of the intent."""
@@ -970,10 +979,10 @@ def _edited_since(work: Work, write: Write, line: ChangeLine, found: Record) -> 
     if clock is not None and line.target_clock is not None:
         return clock > line.target_clock and not _explained(work, write, line, found)
     if clock is not None:
-        return clock + work.ground.offset(write.side) >= write.at
+        return clock + work.ground.offset(write.side) >= _begun(work, write)
     # A table's clock counts whole seconds, rounded down: what it shows as later than the intent is later. Nobody types
     # the old value again within that very second.
-    question = Question(found.id, index, round(write.at, 3))
+    question = Question(found.id, index, round(_begun(work, write), 3))
     answer = work.sides[write.side].edited([question]).get(question)
     if answer is None and write.side is Side.TABLE:
         return None

@@ -122,6 +122,7 @@ def _intents(work: Work, rows: Sequence[NewRow]) -> list[int]:
                     row.why,
                     source_raw=raw,
                     sent=cell,
+                    offset=work.ground.offset(Side.TABLE),
                 )
                 for index, (value, raw, cell) in row.values.items()
             ]

@@ -110,11 +110,12 @@ class PassResult:
         waits = WAITING - {Trouble.UNSETTLED}
         waiting = {f.record for f in self.findings if f.trouble in waits and not f.needs_person}
         held = {member.record for one in self.held for member in one.members}
-        apart = {finding.deal for finding in self.findings if finding.trouble in waits or finding.needs_person} | held
-        refused = len(self.tally.refusals)
-        moving = self.tally.waiting + refused + self.undone
+        apart = {finding.deal for finding in self.findings if finding.trouble in waits or finding.needs_person}
+        refused = set(self.tally.refused.values())
+        apart |= held | refused
+        moving = self.tally.waiting + self.undone
         return {
-            "for_person": len(person) + len(self.problems()),
+            "for_person": len(person | refused) + sum(one not in self.tally.refused for one in self.problems()),
             "waiting": len(waiting - person - {""}) + self.tally.waiting + self.undone,
             "in_sync": max(0, self.links - len(apart & self.linked) - moving),
         }
@@ -362,6 +363,7 @@ def linked(pair: Pair, result: PassResult) -> frozenset[str]:
     """Of the deals that something is said of, those that have a link now."""
     named = {one.deal for one in result.findings if one.trouble in WAITING or one.needs_person}
     named |= {member.record for one in result.held for member in one.members}
+    named |= set(result.tally.refused.values())
     return frozenset(deal for deal in named if deal and pair.store.link(deal) is not None)
 
 

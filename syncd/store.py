@@ -99,7 +99,8 @@ class StoreFailed(Exception):
 @dataclass(frozen=True, slots=True)
 class ChangeLine:
     """One field of one write, as the history keeps it. `old` and `new` are canonical, `shown_*` for people; `sent` is
-    what a cell holds if the write arrives, by the names of its time: stages may swap theirs before it is settled."""
+    what a cell holds if the write arrives, by the names of its time: stages may swap theirs before it is settled;
+    `offset` turned the server's seconds into our own then: our clock may be set before it is settled."""
 
     field: str
     old: Value
@@ -112,6 +113,7 @@ class ChangeLine:
     source_raw: Raw = None
     target_clock: float | None = None
     sent: Raw = None
+    offset: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,13 @@ class CallCount:
 
 
 def change_line(
-    name: str, change: Change, show_old: str, show_new: str, clock: float | None = None, sent: Raw = None
+    name: str,
+    change: Change,
+    show_old: str,
+    show_new: str,
+    clock: float | None = None,
+    sent: Raw = None,
+    offset: float | None = None,
 ) -> ChangeLine:
     """The history's line for a planned change; `clock` is when the target's field was last edited before it."""
     old = None if isinstance(change.old, Missing) else change.old
@@ -199,6 +207,7 @@ def change_line(
         change.source_raw,
         clock,
         sent,
+        offset,
     )
 
 

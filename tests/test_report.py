@@ -28,7 +28,7 @@ from syncd.report import (
     status_lines,
     waiting_words,
 )
-from syncd.sides import SideDown, Stage
+from syncd.sides import Refused, SideDown, Stage
 from syncd.store import PassRecord
 from syncd.values import choices
 from tests.memory import ARCHIVE, SALES, SERVICE, VOCABULARY, World
@@ -165,6 +165,31 @@ def test_a_pass_that_was_stopped_is_no_error_for_the_exit_code() -> None:
     stopped = PassRecord(2, 6.0, 7.0, {"code": 0, "calls": {}}, "stopped before its end")
     found = status_json("p", [stopped, done], done, 4, 0, 10.0, held=False)
     assert (found["code"], found["needs_person"], found["in_sync"]) == (3, 1, 3)
+
+
+def test_only_what_is_linked_can_be_out_of_step(filled: World) -> None:
+    """A row whose deal could not be made is no link that waits; a deal whose write was refused is, once."""
+    filled.crm.faults.refuse = lambda verb, _id, changes: (
+        Refused("email must be an email")
+        if verb == "contact"
+        else Refused("Too large.")
+        if "value" in changes
+        else None
+    )
+    filled.table.put("lead", None, name="New", email="someone@x.example")
+    filled.edit_row(A, value=5, status="strange")
+    for _ in range(2):
+        assert filled.run().code == 3
+        found = status(filled)
+        assert (found["links"], found["in_sync"], found["needs_person"]) == (4, 3, 2)
+
+
+def test_what_was_nobodys_own_refusal_does_not_count_its_first_deal(filled: World) -> None:
+    filled.crm.faults.refuse = lambda _v, _id, changes: Refused("No.") if "value" in changes else None
+    filled.edit_row(A, value=5)
+    filled.edit_row(B, value=6)
+    result = filled.run()
+    assert (result.tally.suspended, result.tally.refused, status(filled)["in_sync"]) == (["No."], {}, 4)
 
 
 def test_records_are_counted_and_sentences_are_not(filled: World) -> None:

@@ -110,6 +110,53 @@ def test_a_table_is_asked_whether_a_cell_was_edited_since(world: World, low: flo
     assert asked == [Question("row", VALUE, AT)]
 
 
+@pytest.mark.parametrize(("then", "edited"), [(None, True), (7.0, True), (0.0, False)])
+def test_a_clock_of_ours_that_was_set_since_tells_no_edit(world: World, then: float | None, edited: bool) -> None:
+    """It was set forward by seven seconds; against the server's clock the intent is as late as it was."""
+    work = work_of(world)
+    work.ground = replace(GROUND, offsets={Side.CRM: 7.0, Side.TABLE: 99.0})
+    one = replace(TO_FIVE, offset=then)
+    assert carry._edited_since(work, intent(one), one, deal(VALUE, 100, AT - 5)) is edited
+
+
+def test_every_intent_keeps_the_offset_of_its_target(world: World) -> None:
+    world.crm.clock_offset, world.table.clock_offset = 3.0, 5.0
+    world.edit_row(A, value=7)
+    world.crm.put(B, value=8)
+    world.deal(C)
+    world.run()
+    kept = {(write.side, write.action): {one.offset for one in write.changes} for write in world.store.history()[:3]}
+    assert kept == {(Side.CRM, "update"): {3.0}, (Side.TABLE, "update"): {5.0}, (Side.TABLE, "create"): {5.0}}
+
+
+def test_a_table_is_asked_by_the_servers_clock(world: World) -> None:
+    """Also where only some of the lines know it; the row's age is measured likewise."""
+    asked: list[Question] = []
+
+    def answer(questions: list[Question]) -> dict[Question, Stamp]:
+        asked.extend(questions)
+        return {}
+
+    world.table.edited = answer  # type: ignore[assignment,method-assign]
+    work, one = work_of(world), replace(TO_FIVE, offset=1.0)
+    work.ground = replace(GROUND, offsets={Side.CRM: 99.0, Side.TABLE: 7.0})
+    carry._edited_since(work, intent(TO_WON, one, side=Side.TABLE, raws=ROW_RAW), one, Record("row", ROW_RAW))
+    assert asked == [Question("row", VALUE, AT + 6)]
+
+
+@pytest.mark.parametrize(("offset", "ours"), [(0.0, False), (100.0, True)])
+def test_the_age_of_a_row_is_measured_by_the_servers_clock(world: World, offset: float, ours: bool) -> None:
+    """Our clock is set back by 100 s after the intent: a row that was made then seems to be older than it."""
+    stored(world, replace(NEW_NAME, offset=offset), side=Side.TABLE, action="create", deal=C)
+    world.table.put("new", C, name="ROOF")
+    world.table.made_at = lambda id: world.clock.now - 100  # type: ignore[method-assign]
+    world.table.edited = lambda questions: {one: Stamp(0.0, one.instant) for one in questions}  # type: ignore[method-assign]
+    assert settled(world)[0] == []
+    link = world.store.link(C)
+    assert link is not None
+    assert ("name" in link.agreed()) is ours
+
+
 def test_a_deal_without_times_was_not_edited(world: World) -> None:
     world.crm.edited = lambda questions: {}  # type: ignore[method-assign]
     assert carry._edited_since(work_of(world), intent(TO_FIVE), TO_FIVE, Record(A, CRM_RAW)) is False
