@@ -166,6 +166,36 @@ def test_a_refused_write_was_not_sent(world: Moving) -> None:
     assert world.store.fact("sheet_strays") == {"sent": [], "owed": {}}
 
 
+def test_rows_that_move_under_both_writes_are_whole_after_the_same_pass(world: Moving) -> None:
+    world.sorts = {1, 2}
+    world.begin()
+    assert (world.grid.cell("d3", "name"), world.grid.cell("d3", "value")) == ("Deal d3", 100)
+    assert world.store.fact("sheet_strays") == {"sent": [], "owed": {}}
+
+
+def test_of_two_rows_with_one_key_nobody_knows_which_was_hit(world: Moving) -> None:
+    """Both are left alone until only one has it."""
+    world.events = {(2, "before"): "busy"}
+    world.begin()
+    world.grid.copy(world.grid.place("d3"))
+    name = world.grid.column("name")
+    world.run()
+    assert [row[name] for row in world.grid.rows if row[world.grid.column("id")] == "d3"] == ["Zz new name"] * 2
+    world.grid.drop(len(world.grid.rows) - 1)
+    for _ in range(2):
+        world.run()
+    world.is_whole()
+
+
+def test_a_formula_that_shows_what_we_put_there_is_left_alone(world: Moving) -> None:
+    world.events = {(2, "before"): "busy"}
+    world.begin()
+    world.grid.formulas = frozenset({(world.grid.place("d3"), world.grid.column("name"))})
+    world.run()
+    assert world.grid.cell("d3", "name") == "Zz new name"
+    assert world.grid.cell("d3", "value") == 100
+
+
 # --- by themselves ---------------------------------------------------------------------------------------------------
 
 
