@@ -24,6 +24,7 @@ class Field:
 PIPELINE: Final = "pipeline"  # configured like a field, but it is one field together with the stage (SPEC §1)
 KEY: Final = "id"
 MESSAGE: Final = "sync"
+ROW: Final = "row"  # no column: whether there is a row at all (SPEC §1: existence is a field)
 
 # CRM name -> (default column, default direction), in the order of CONTRACT's table.
 DEFAULT_COLUMNS: Final[dict[str, tuple[str, Direction]]] = {

@@ -16,6 +16,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Final, TypeAlias
 
+from syncd.fields import KEY, KEY_COLUMN, ROW
 from syncd.judge import Change, ChangeKind, Ground
 from syncd.lost_keys import twins
 from syncd.model import LinkState, Missing, Side, Value
@@ -345,33 +346,44 @@ def swapped(side: Side, label: str, before: str, now: str) -> HeldSet:
 
 
 def returns(values: Sequence[Value]) -> int:
-    """How often a value is the one before last again, after another one in between."""
-    return sum(
-        values[at] == values[at - 2] and values[at] != values[at - 1] for at in range(2, len(values))
-    )  # fmt: skip
+    """How often a value is the one before last again: after another one in between, or after what was written was
+    set back on the other side's behalf, such as a blank cell that is filled again and again."""
+    return sum(values[at] == values[at - 2] for at in range(2, len(values)))
 
 
-def oscillations(plan: Plan, ground: Ground, written: Mapping[tuple[str, str], Sequence[Value]]) -> dict[tuple[str, str], str]:  # fmt: skip  # noqa: E501
+def oscillations(
+    plan: Plan, ground: Ground, written: Mapping[tuple[str, str], Sequence[Value]]
+) -> dict[tuple[str, str], str]:
     """(deal, field) -> sentence, for planned changes that would set a field back and forth once too often.
 
     `written` are the values that syncd itself wrote to a field of a deal within the last hour, on either side, oldest
-    first.
+    first. The key of a row, and whether there is a row at all, are such fields, too (SPEC §1).
     """
     frozen = {}
+
+    def judge(deal: str, name: str, new: Value, what: str) -> None:
+        if returns([*written.get((deal, name), ()), new]) > OSCILLATIONS:
+            frozen[deal, name] = (
+                f"{what} several times within an hour, probably by an automation; syncd leaves it alone. "
+                f"Stop the automation, then `syncd resume {deal}`."
+            )
+
     for update in plan.updates:
         for change in update.changes:
-            name = ground.fields[change.index].name
-            before = written.get((update.deal, name), ())
-            if change.kind is not ChangeKind.RENAME and returns([*before, change.new]) > OSCILLATIONS:
-                frozen[update.deal, name] = _frozen_sentence(ground, change.index, update)
+            if change.kind is not ChangeKind.RENAME:
+                one = ground.fields[change.index]
+                judge(update.deal, one.name, change.new, f"“{one.columns[-1]}” was set back and forth")
+        if update.partner is not None:
+            judge(update.deal, KEY, update.partner, f"The {KEY_COLUMN} of its row was cleared")
+    for row in plan.new_rows:
+        if row.again:
+            judge(row.deal, ROW, row.deal, "Its row was deleted")
     return frozen
 
 
-def _frozen_sentence(ground: Ground, index: int, update: Update) -> str:
-    return (
-        f"“{ground.fields[index].columns[-1]}” was set back and forth several times within an hour, probably by an "
-        f"automation; syncd leaves it alone. Stop the automation, then `syncd resume {update.deal}`."
-    )
+def may_oscillate(plan: Plan) -> set[str]:
+    """The deals of whom `oscillations` has to know what was written."""
+    return {update.deal for update in plan.updates} | {row.deal for row in plan.new_rows if row.again}
 
 
 def total_links(view: View, plan: Plan) -> int:

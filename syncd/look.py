@@ -22,6 +22,7 @@ from syncd.guards import (
     held_sets,
     made_set,
     match_sets,
+    may_oscillate,
     missing_records,
     oscillations,
     planned_sets,
@@ -267,8 +268,7 @@ def _guarded_changes(pair: Pair, opened: Opened, memory: Memory, view: View, cha
         links = {deal: link for deal, link in view.links.items() if deal not in gone}
         deals = {id: deal for id, deal in view.crm.items() if id not in gone}
         view, plan = planned(pair, opened, replace(view, links=links, crm=deals), changes.doubts)
-    planned_deals = {update.deal for update in plan.updates}
-    written = pair.store.written_values(planned_deals, view.now - OSCILLATION_SECONDS)
+    written = pair.store.written_values(may_oscillate(plan), view.now - OSCILLATION_SECONDS)
     fresh = oscillations(plan, view.ground, written)
     if fresh:
         view = replace(view, frozen={**view.frozen, **fresh})
@@ -299,8 +299,8 @@ def guarded(pair: Pair, opened: Opened, view: View) -> Look:
         others = [one for one in approved if one.kind is not GuardKind.EMPTY]
         return Look(Plan(), view, opened.vocabulary, opened.schema, opened.gone, empty, [*missing, *others], empty=True)
     view, plan = planned(pair, opened, view)
-    deals = {update.deal for update in plan.updates}
-    fresh = oscillations(plan, view.ground, pair.store.written_values(deals, view.now - OSCILLATION_SECONDS))
+    written = pair.store.written_values(may_oscillate(plan), view.now - OSCILLATION_SECONDS)
+    fresh = oscillations(plan, view.ground, written)
     if fresh:
         view = replace(view, frozen={**view.frozen, **fresh})
         plan = make_plan(view)

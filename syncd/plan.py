@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Final
 
 from syncd.at_rest import NONE_RESTING, Resting
+from syncd.fields import KEY, ROW
 from syncd.judge import Change, ChangeKind, Ground, Past, Verdict, judge, write_raw
 from syncd.lost_keys import twins
 from syncd.model import (
@@ -496,6 +497,9 @@ class _Planner:
     def new_row(self, deal: Record, *, again: bool, edited: bool = False) -> None:
         """A row for a deal that has none, `again` where its row was deleted, `edited` where the deal was since. All
         fields are filled, whatever their direction."""
+        if again and (deal.id, ROW) in self.view.frozen:
+            self.find(Trouble.FROZEN, deal.id, "", self.view.frozen[deal.id, ROW], True, deal.title)
+            return
         refused = self.view.refused.get((deal.id, Side.TABLE))
         if refused is not None and not refused[2]:
             self.find(Trouble.QUARANTINED, deal.id, "", refused[0], True, deal.title)
@@ -663,7 +667,8 @@ class _Planner:
                 self.find(trouble, link.deal, row.id, verdict.problem, verdict.needs_person, link.title)
         for target in (Side.CRM, Side.TABLE):
             changes = tuple(v.change for v in verdicts if v.change is not None and v.change.target is target)
-            partner = link.deal if target is Side.TABLE and row.partner is None else None
+            cleared = target is Side.TABLE and row.partner is None and (link.deal, KEY) not in self.view.frozen
+            partner = link.deal if cleared else None
             if changes or partner:
                 sentence = self.add(Update(target, link.deal, row.id, link.title, changes, partner))
                 sentences += [sentence] if sentence else []
@@ -700,19 +705,29 @@ class _Planner:
         return ""
 
     def may_go_on(self, link: Link, verdict: Verdict, row: Record) -> Verdict:
-        """The verdict without its change where that field is frozen, or where somebody is still typing (SPEC §4)."""
+        """The verdict without its change where that field is frozen, or where somebody is still typing (SPEC §4); then
+        nothing new is said of the cell either."""
         change = verdict.change
         if change is None:
+            said = self.view.messages.get(row.id, row.message) or ""
+            news = verdict.problem and verdict.problem not in said and row.message is not None
+            if news and self.being_typed(link, row, verdict.index):
+                self.wait_for_typing(link, row)
+                return replace(verdict, problem="", needs_person=False)
             return verdict
         if (link.deal, self.names[verdict.index]) in self.view.frozen:
             return replace(verdict, change=None)
         of_cell = change.target is Side.CRM or change.kind in (ChangeKind.CONFLICT, ChangeKind.FILL)
         if of_cell and self.being_typed(link, row, verdict.index):
-            sentence = "It was edited a moment ago; it waits until that rests."
-            self.find(Trouble.TYPING, link.deal, row.id, sentence, False, link.title)
-            self.judged -= 1
+            self.wait_for_typing(link, row)
             return replace(verdict, change=None)
         return verdict
+
+    def wait_for_typing(self, link: Link, row: Record) -> None:
+        """Notes that a cell is left for the next pass."""
+        sentence = "It was edited a moment ago; it waits until that rests."
+        self.find(Trouble.TYPING, link.deal, row.id, sentence, False, link.title)
+        self.judged -= 1
 
     def being_typed(self, link: Link, row: Record, index: int) -> bool:
         """Whether a cell that people type into was edited less than `quiet_seconds` ago. Selects never wait, but for a

@@ -21,6 +21,7 @@ import sqlite_utils
 from sqlite_utils import Migrations
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # pysqlite3 where it is installed
 
+from syncd.fields import ROW
 from syncd.folder import trouble
 from syncd.guards import GuardKind, HeldSet, Member
 from syncd.judge import Change
@@ -637,15 +638,20 @@ class Store:
         return waited
 
     def written_values(self, deals: Collection[str], since: float) -> dict[tuple[str, str], list[Value]]:
-        """(deal, field) -> the values that syncd wrote since then, oldest first; names that changed are no values."""
+        """(deal, field) -> the values that syncd wrote since then, oldest first; names that changed are no values. For
+        each row that was made, the field `ROW` has the deal's id."""
         resumed: Mapping[str, float] = self.fact("resumed") or {}
         found: dict[tuple[str, str], list[Value]] = {}
         for deal in deals:
             newer_than = max(since, resumed.get(deal, since))
             for write in self._writes(
-                "pair = ? AND deal = ? AND at > ? AND action = 'update' AND state IN ('done', 'taken') ORDER BY id",
+                "pair = ? AND deal = ? AND at > ? AND action IN ('update', 'create') AND state IN ('done', 'taken') "
+                "ORDER BY id",
                 self.pair, deal, newer_than,
             ):  # fmt: skip
+                if write.action == "create":
+                    found.setdefault((deal, ROW), []).append(deal)
+                    continue
                 for line in write.changes:
                     if line.kind != "rename":
                         found.setdefault((deal, line.field), []).append(line.new)

@@ -190,7 +190,7 @@ def test_of_two_rows_with_one_key_nobody_knows_which_was_hit(world: Moving) -> N
 def test_a_formula_that_shows_what_we_put_there_is_left_alone(world: Moving) -> None:
     world.events = {(2, "before"): "busy"}
     world.begin()
-    world.grid.formulas = frozenset({(world.grid.place("d3"), world.grid.column("name"))})
+    world.grid.formulas = {(world.grid.place("d3"), world.grid.column("name"))}
     world.run()
     assert world.grid.cell("d3", "name") == "Zz new name"
     assert world.grid.cell("d3", "value") == 100

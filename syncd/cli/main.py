@@ -125,6 +125,11 @@ def _reconcile(context: click.Context, settings: Settings, pairs: list[PairSetti
                 say_json(PassResult(pair.name, error=str(error)).as_json())
             raise
         for pair in pairs:
+            if stop.is_set():  # every pair has its object, and none may look as if it had nothing to do (CONTRACT)
+                if as_json:
+                    say_json(PassResult(pair.name, error="Stopped before its turn.").as_json())
+                codes.append(1)
+                continue
             with (
                 Progress(given.quiet or as_json, pair.name) as progress,
                 Connection(settings, pair, stop) as connection,
@@ -132,13 +137,12 @@ def _reconcile(context: click.Context, settings: Settings, pairs: list[PairSetti
                 result = connection.run_pass(progress.show)
             codes.append(result.code or (1 if result.stopped else 0))
             if as_json:
-                say_json(result.as_json())
+                stopped = {"error": "Stopped before its end; the next pass goes on from there."}
+                say_json(result.as_json() | (stopped if result.stopped else {}))
             elif not given.quiet and not result.error:
                 say(pass_lines(result))
             if result.error:
                 complain(pass_lines(result)[0])
-            if stop.is_set():
-                break
     return worst(codes)
 
 
