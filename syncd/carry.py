@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from itertools import islice
-from typing import cast
+from typing import TypeVar, cast
 
 from syncd.fields import MESSAGE_COLUMN, NEVER_BLANK, OWN_CLOCK
 from syncd.judge import Change, ChangeKind, Ground, read_raw, same_raw, unchanged, write_raw
@@ -40,6 +40,7 @@ from syncd.sides import (
 from syncd.store import ChangeLine, RefusedWrite, Store, Write, change_line
 from syncd.values import Codec, MoneyCodec, Problem, StageCodec, folded
 
+_T = TypeVar("_T")
 TRIES = 7  # of a write that is told to wait, each after another read
 SLOW_READS = 3  # of a target, while its source gets too old
 SOURCE_AGE_SECONDS = 5.0  # a batched read of the table is at most this old when a value is copied (SPEC §3.1)
@@ -126,9 +127,9 @@ class Work:
             raise Stopped
 
 
-def groups(updates: Sequence[Update], size: int, first: int | None = None) -> Iterator[list[Update]]:
-    """`updates` in lists of `size`, the first one of `first`."""
-    rest = iter(updates)
+def groups(items: Sequence[_T], size: int, first: int | None = None) -> Iterator[list[_T]]:
+    """`items` in lists of `size`, the first one of `first`."""
+    rest = iter(items)
     while batch := list(islice(rest, first or size)):
         first = None
         yield batch

@@ -17,6 +17,7 @@ from typing import Any
 from syncd.carry import (
     GAP,
     SOURCE_AGE_SECONDS,
+    TRIES,
     Work,
     carry_updates,
     left_out,
@@ -31,7 +32,7 @@ from syncd.judge import ChangeKind, judge, read_raw, write_raw
 from syncd.model import Agreed, Direction, Link, Raw, Record, Side, Value, packed_shadow
 from syncd.newcomers import NewDeal, match_key, read_row
 from syncd.plan import Update, stands_for
-from syncd.sides import Later, Lost, MadeDeal, Misconfigured, ReadResult, Refused, SideDown
+from syncd.sides import Later, Lost, MadeDeal, Misconfigured, ReadResult, Refused, SideDown, TryAgain, WriteResult
 from syncd.store import ChangeLine, Write
 from syncd.values import Codec, Problem, StageCodec, clipped, folded
 
@@ -122,13 +123,11 @@ def _make(work: Work, deal: NewDeal, row: Record, unchanged: Callable[[], bool])
         if isinstance(contact, Refused):
             _refuse(work, write_id, deal, contact, own=True)
             return []
-        if not unchanged():
+        asked, result = _asked_for(work, write_id, deal, contact, unchanged)
+        if result is None:
             work.store.withdraw(write_id)  # nothing was asked for but the contact
             work.tally.waiting += 1
             return []
-        asked = work.clock() - work.crm.clock_offset
-        _note(work, write_id, contact, asked)
-        result = work.crm.create_deal(contact, {at: planned[2] for at, planned in deal.values.items()})
     except (SideDown, Misconfigured) as error:
         with work.store.tx():
             work.store.end(write_id, work.clock(), "not_done", note=str(error))  # what raises was not sent (sides.py)
@@ -145,6 +144,25 @@ def _make(work: Work, deal: NewDeal, row: Record, unchanged: Callable[[], bool])
     link = _linked(work, deal.row, deal.title, values, MadeDeal(result.record, "", contact, None), row)
     _acknowledge(work, write_id, link)
     return [_key_update(work, link, result.record, row)]
+
+
+def _asked_for(
+    work: Work, write_id: int, deal: NewDeal, contact: str, unchanged: Callable[[], bool]
+) -> tuple[float, WriteResult | None]:
+    """When the deal was asked for, by HighLevel's clock, and the answer; None where the row is not `unchanged` by then.
+    It is read again after whatever had to be waited for (SPEC §3.1). The last `TryAgain` is a side that is down."""
+    for left in reversed(range(TRIES)):
+        work.crm.make_way()
+        if not unchanged():
+            break
+        asked = work.clock() - work.crm.clock_offset
+        _note(work, write_id, contact, asked)
+        try:
+            return asked, work.crm.create_deal(contact, {at: planned[2] for at, planned in deal.values.items()})
+        except TryAgain:
+            if not left:
+                raise
+    return 0.0, None
 
 
 def _intend(work: Work, deal: NewDeal) -> int:

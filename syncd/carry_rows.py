@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 
-from syncd.carry import Work, acknowledge_rows, postpone, refuse, row_link
+from syncd.carry import Work, acknowledge_rows, groups, postpone, refuse, row_link, try_again
 from syncd.judge import same_raw
 from syncd.model import Link, Record, Side
 from syncd.plan import NewRow, Update
-from syncd.sides import Later, Lost, NewRecord, Refused, SideDown, WriteResult
+from syncd.sides import Later, Lost, NewRecord, Refused, SideDown, TryAgain, WriteResult
 from syncd.store import ChangeLine
 
 
@@ -31,9 +32,11 @@ class _Call:
 def carry_new_rows(work: Work, rows: Sequence[NewRow]) -> None:
     """Makes rows for deals. One that comes back is made from a fresh read of its deal. Raises `SideDown`,
     `StoreFailed` or `Stopped`; never for a record."""
-    refused = _make(work, rows)
-    if refused:
-        _make(work, refused)  # once more, without the columns that were refused
+    fresh, again = [row for row in rows if not row.again], [row for row in rows if row.again]
+    for make, some in ((_make, fresh), (_make_again, again)):
+        refused = make(work, some) if some else []
+        if refused:
+            make(work, refused)  # once more, without the columns that were refused
     if rows:
         work.check_stop()
 
@@ -71,14 +74,56 @@ def _intended(work: Work, rows: Sequence[NewRow], under_way: deque[_Call]) -> It
         if Side.TABLE in work.closed or work.no_new_rows:
             work.tally.waiting += len(rows) - start
             return
-        batch = [row for row in rows[start : start + size] if not row.again or _still(work, row)]
-        batch = _without_those_back(work, batch)
-        if not batch:
-            continue
+        batch = rows[start : start + size]
         suspended = frozenset(work.suspended[Side.TABLE])
         batch = [_without(row, suspended) for row in batch]
         under_way.append(_Call(batch, _intents(work, batch), suspended))
-        yield [NewRecord(row.deal, {index: planned[2] for index, planned in row.values.items()}) for row in batch]
+        yield _records(batch)
+
+
+def _records(rows: Sequence[NewRow]) -> list[NewRecord]:
+    return [NewRecord(row.deal, {index: planned[2] for index, planned in row.values.items()}) for row in rows]
+
+
+def _make_again(work: Work, rows: Sequence[NewRow]) -> list[NewRow]:
+    """Makes rows that come back, each from a read of its deal directly before; returns those that were refused for the
+    sake of columns that are suspended now."""
+    side, again, done = work.table, list[NewRow](), 0
+    for batch in groups(rows, side.write_batch):
+        if work.stopping():
+            break
+        if Side.TABLE in work.closed or work.no_new_rows:
+            work.tally.waiting += len(rows) - done
+            break
+        done += len(batch)
+        try_again(partial(_make_batch, work, batch, again))
+        if batch:
+            work.progress(f"making rows in {side.label}", done, len(rows))
+    return again
+
+
+def _make_batch(work: Work, batch: list[NewRow], again: list[NewRow]) -> None:
+    """One call of `_make_again`. What need not be made any more is taken out of `batch`."""
+    work.table.make_way()
+    batch[:] = _without_those_back(work, [row for row in batch if _still(work, row)])
+    if not batch:
+        return
+    suspended = frozenset(work.suspended[Side.TABLE])
+    made = [_without(row, suspended) for row in batch]
+    call = _Call(made, _intents(work, made), suspended)
+    try:
+        answer = work.table.create(_records(made))
+    except TryAgain:
+        with work.store.tx():
+            for write_id in call.intents:
+                work.store.withdraw(write_id)  # nothing happened, and it may be so several times
+        raise
+    except SideDown as error:
+        _not_sent(work, call, str(error))
+        raise
+    refused = _acknowledge(work, call, answer)
+    if refused and work.suspended[Side.TABLE] > suspended:
+        again += refused
 
 
 def _still(work: Work, row: NewRow) -> bool:
@@ -95,9 +140,8 @@ def _still(work: Work, row: NewRow) -> bool:
 
 def _without_those_back(work: Work, batch: list[NewRow]) -> list[NewRow]:
     """The rows without those that came back by themselves meanwhile, out of a trash: what they hold is a person's."""
-    again = [row.deal for row in batch if row.again]
-    found = work.table.find(again) if again else {}
-    back = {deal for deal in again if found.get(deal)}
+    found = work.table.find([row.deal for row in batch]) if batch else {}
+    back = {deal for deal, rows in found.items() if rows}
     work.tally.waiting += len(back)
     return [row for row in batch if row.deal not in back]
 

@@ -263,7 +263,8 @@ class CrmSide(RecordSide, Protocol):
 
     def create_deal(self, contact: str, values: Mapping[int, Raw]) -> WriteResult:
         """Makes a deal of raw values for a contact. Every call makes one more, unless it is `Refused`: with `existing`
-        where the contact has one in that pipeline and the location allows no second."""
+        where the contact has one in that pipeline and the location allows no second. Raises `TryAgain` where it would
+        have to wait."""
 
     def made_of(self, contact: str) -> list[MadeDeal]:
         """The newest deals of a contact, as search shows them: the last minute's may be missing."""
@@ -295,13 +296,14 @@ class TableSide(RecordSide, Protocol):
         """When a record that was read was made, in seconds of our own clock; None where the side does not say."""
 
     def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
-        """Makes at most `write_batch` records, keyed by their partner's id so that none is made twice."""
+        """Makes at most `write_batch` records, keyed by their partner's id so that none is made twice. Raises
+        `TryAgain` where it would have to wait: for records that come back, from what was read directly before."""
 
     def create_each(
         self, batches: Iterator[Sequence[NewRecord]]
     ) -> Generator[list[WriteResult] | SideDown, None, None]:
-        """`create` for batch after batch, outcomes in the same order. It takes a batch only when it can be sent at
-        once; several may be under way. After a batch for which the side is down no other is taken."""
+        """As `create`, for batch after batch of records that were never there, outcomes in the same order. It takes a
+        batch only when it can be sent at once, and may wait then; several may be under way. After a batch for which the side is down no other is taken."""
 
 
 __all__ = [

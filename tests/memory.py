@@ -387,6 +387,7 @@ class MemoryCrm(_MemorySide):
         assert contact in self.contacts, "a deal for nobody"
         changes = self.names(values)
         with self.call("create", changes):
+            self.may_wait()
             loss = self.next_loss()
             refused = self.faults.refuse("create", contact, changes)
             if loss == "before":
@@ -678,6 +679,11 @@ class MemoryTable(_MemorySide):
             row.edited[column] = second
 
     def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
+        """Rows that come back."""
+        self.may_wait()
+        return self.upsert(records)
+
+    def upsert(self, records: Sequence[NewRecord]) -> list[WriteResult]:
         """An upsert on the key column."""
         assert 0 < len(records) <= self.write_batch
         with self.call("create", list(records)):
@@ -698,7 +704,7 @@ class MemoryTable(_MemorySide):
         is_down, room = False, 1
         while not is_down and (records := next(batches, None)) is not None:
             try:
-                under_way.append(self.create(records))
+                under_way.append(self.upsert(records))
             except SideDown as error:
                 under_way.append(error)
                 is_down = True

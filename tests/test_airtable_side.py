@@ -1391,8 +1391,35 @@ def test_too_many_requests_rest_30_seconds_before_the_next_one(world: World, sha
 def test_making_rows_rests_and_goes_on(world: World, shape: str) -> None:
     side = world.ready()
     world.fault(method="PATCH", status=429, body=too_many("RATE_LIMIT_REACHED", shape))
-    assert isinstance(side.create([NewRecord("dealAAA1", {})])[0], Written)
+    [answer] = list(side.create_each(iter([[NewRecord("dealAAA1", {})]])))
+    assert isinstance(answer, list)
+    assert isinstance(answer[0], Written)
     assert sum(world.clock.slept) == pytest.approx(30)
+
+
+@shapes
+def test_making_a_row_that_comes_back_does_not_wait(world: World, shape: str) -> None:
+    """Its deal was read directly before, and is read again first."""
+    side = world.ready()
+    world.fault(method="PATCH", status=429, body=too_many("RATE_LIMIT_REACHED", shape))
+    with pytest.raises(TryAgain):
+        side.create([NewRecord("dealAAA1", {})])
+    assert (len(world.calls("PATCH")), world.clock.slept) == (1, [])
+
+
+def test_times_of_a_server_whose_clock_is_behind_are_told_in_ours(world: World) -> None:
+    """By five minutes: what was edited since, and when a row was made."""
+    rec_id = world.add(Value=1)
+    world.clock.now = NOW + 100
+    world.base.person_edit("Deals", rec_id, {"Value": 2})
+    side = world.ready(clock=lambda: world.clock() + 300)
+    assert side.clock_offset == pytest.approx(300, abs=1)
+    found = side.changed(NOW + 390)
+    assert found is not None
+    assert [one.id for one in found] == [rec_id]
+    assert side.changed(NOW + 450) == []
+    side.read([rec_id])
+    assert side.made_at(rec_id) == pytest.approx(NOW + 300, abs=1)
 
 
 @shapes

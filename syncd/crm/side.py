@@ -601,7 +601,8 @@ class HighLevelSide:
             if isinstance(part, str):
                 return Refused(part, frozenset({index}))
             body |= part
-        answer = self._asked(lambda: self._new_deal(body))
+        with self.client.http.once():
+            answer = self._asked(lambda: self._new_deal(body))
         if isinstance(answer, Refused | Lost):
             return answer
         try:

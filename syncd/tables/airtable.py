@@ -401,13 +401,14 @@ class AirtableSide:
         return self._carry_out(jobs, self._update, "row")
 
     def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
-        """Makes rows, matched by their key so that none is made twice (§4)."""
-        return self._create(self._new_jobs(records))
+        """Makes rows, matched by their key so that none is made twice (§4). Never waits: see `TableSide`."""
+        with self.http.once():
+            return self._create(self._new_jobs(records))
 
     def create_each(
         self, batches: Iterator[Sequence[NewRecord]]
     ) -> Generator[list[WriteResult] | SideDown, None, None]:
-        """`create` for batch after batch, four calls at once. The first one goes alone: it shows whether there is a
+        """As `create`, for batch after batch, four calls at once. The first one goes alone: it shows whether there is a
         way. So does a batch that makes a new option: two at once could make it twice."""
         under_way: deque[Callable[[], list[WriteResult]]] = deque()
         with self._threads(CREATES_AT_ONCE) as pool:

@@ -153,6 +153,11 @@ def ignored(world: SimWorld, point: Point, name: str, passes: int) -> None:
     side.faults.ignores = {f for f in FIELDS if side.trouble.on(side.trouble.ignores, f)}
 
 
+def may_wait(point: Point) -> bool:
+    """Rows that were never there are made in calls that wait by themselves."""
+    return point.verb in ("write", "delete") or (point.who, point.verb) == ("crm", "create")
+
+
 def told_to_wait(world: SimWorld, point: Point, seconds: float) -> None:
     world.clock.advance(seconds)
     raise TryAgain(f"{side_of(world, point).label} gets too many requests (429).")
@@ -191,9 +196,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "refuse column": Fault("refused_columns", at_write, a_column, refuse_column),
     "ignore": Fault("ignored", at_write, a_field, ignored),
     "busy": Fault("busy", lambda p: begins(p) and p.who == "table", nothing, busy),
-    "told to wait": Fault(
-        "waits", lambda p: p.verb in ("write", "delete") and p.phase == "before", a_while, told_to_wait
-    ),
+    "told to wait": Fault("waits", lambda p: may_wait(p) and p.phase == "before", a_while, told_to_wait),
     "undated": Fault("undated", lambda p: begins(p) and p.who == "table", nothing, undated),
 }
 

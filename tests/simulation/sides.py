@@ -397,13 +397,13 @@ class SimTable(MemoryTable):
                 self.look(patch.id, self._cells_of(self.names(patch.changes)))
         return results
 
-    def create(self, records: Sequence[NewRecord]) -> list[WriteResult]:
+    def upsert(self, records: Sequence[NewRecord]) -> list[WriteResult]:
         """Likewise."""
         if self.trouble.busy >= self.trouble.number:
             with self.call("create", list(records)):
                 return [Later("The table is open elsewhere.", everyone=True) for _ in records]
         with self._our_own():
-            results = super().create(records)
+            results = super().upsert(records)
         for new, result in zip(records, results, strict=True):
             if isinstance(result, Written) and result.record.id in self.rows:
                 self.look(result.record.id, self._cells_of(self.names(new.values)))
