@@ -1,5 +1,4 @@
-"""The two accidents of sheets as the daemon meets them, whose passes look at what was edited since the last one; and how
-old a copy may be that somebody saves."""
+"""The two accidents of sheets as the daemon meets them, which looks only at what was edited; how old a copy may be."""
 
 from __future__ import annotations
 
