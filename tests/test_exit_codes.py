@@ -1,4 +1,5 @@
-"""Which exit code counts (CONTRACT "Exit codes"), and the limits of the configuration on their way to the guards."""
+"""Which exit code counts (CONTRACT "Exit codes"), and the limits and policies of the configuration on their way to the
+engine."""
 
 from __future__ import annotations
 
@@ -9,9 +10,9 @@ import pytest
 
 from syncd.cli.common import worst
 from syncd.model import Side
-from syncd.policy import Limits
+from syncd.policy import BlankCell, DealDeleted, Limits, OneWay, Policy, RowDeleted
 from syncd.reconcile import PassResult
-from syncd.settings import GuardSettings
+from syncd.settings import GuardSettings, PolicySettings
 from tests.memory import World
 
 ORDER = "2130"  # from the worst on, as CONTRACT has it
@@ -45,6 +46,15 @@ def test_every_limit_of_the_configuration_is_that_limit_of_the_guards() -> None:
     }  # fmt: skip
     assert GuardSettings(**given).limits() == Limits(**given)  # type: ignore[arg-type]
     assert GuardSettings().limits() == Limits()
+
+
+def test_every_policy_of_the_configuration_is_that_policy_of_the_engine() -> None:
+    given = {
+        "deal_deleted": DealDeleted.DELETE_ROW, "row_deleted": RowDeleted.IGNORE,
+        "blank_cell": BlankCell.NEVER_ERASE, "one_way": OneWay.WRITE_BACK,
+    }  # fmt: skip
+    assert PolicySettings(**given).policy() == Policy(**given)  # type: ignore[arg-type]
+    assert PolicySettings().policy() == Policy()
 
 
 @pytest.mark.parametrize("columns", [{"computed_columns": ("Value",)}, {"gone_columns": ("Owner",)}])

@@ -73,6 +73,17 @@ def test_a_cell_cleared_in_a_column_that_goes_both_ways_is_filled_again() -> Non
     assert not to_crm.problem
 
 
+def test_a_cell_that_was_blank_before_is_no_cleared_one() -> None:
+    """Nobody cleared it: the CRM's new value is an ordinary edit of the CRM's, and a column that goes only to the CRM
+    says what HighLevel holds."""
+    shadow = Agreed(None, None, None, "")
+    found = verdict(OWNER, shadow=shadow, row=None, ground=under(NEVER_ERASE))
+    copied(found, Side.TABLE, "u1", ChangeKind.EDIT)
+    to_crm = verdict(OWNER, shadow=shadow, row=None, ground=under(NEVER_ERASE, owner=Direction.TO_CRM))
+    waits(to_crm)
+    assert "“Owner” goes only to HighLevel, which now holds “Ann”" in to_crm.problem
+
+
 # --- one-way columns -------------------------------------------------------------------------------------------------
 
 

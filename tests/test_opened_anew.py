@@ -10,7 +10,7 @@ import pytest
 from syncd.model import Side
 from syncd.opened import open_pair
 from syncd.sides import Column, Misconfigured
-from tests.memory import CountedStore, World
+from tests.memory import CountedStore, World, field_of
 
 A, B = "dealAAA1", "dealBBB2"
 
@@ -30,6 +30,30 @@ def test_a_sync_column_that_is_gone_is_named(tmp_path: Path, incremental: bool) 
         assert result.for_person() == ["The column “Sync” is gone, so rows cannot say what they need. Make it again."]
     world.table.columns["sync"], world.table.sync_column = Column("fldSync2", "Sync", "text"), True
     assert world.run(4000).code == 0
+
+
+@pytest.mark.parametrize("incremental", [False, True])
+def test_a_pipeline_column_that_is_gone_is_named(tmp_path: Path, incremental: bool) -> None:
+    """It is no field by itself, and goes by the name that the configuration gave it."""
+    stage = replace(field_of("stage"), columns=("Funnel", "Stage"))
+    world = World(tmp_path, (field_of("name"), stage, field_of("status")))
+    world.incremental = incremental
+    world.start()
+    world.filled(A, B)
+    held = world.table.columns.pop("pipeline")
+    for _ in range(2):
+        result = world.run(4000)  # columns are looked at each hour
+        assert (result.code, result.gone_columns, world.writes()) == (3, ("Funnel",), (0, 0, 0))
+        assert "The column “Funnel” is gone, so its values are not carried." in result.for_person()[0]
+    world.table.columns["pipeline"] = held
+    assert (world.run(4000).code, world.writes()) == (0, (0, 0, 0))
+
+
+def test_a_pipeline_column_is_called_so_by_default(tmp_path: Path) -> None:
+    world = World(tmp_path).filled(A)
+    del world.table.columns["pipeline"]
+    result = world.run()
+    assert (result.code, result.gone_columns) == (3, ("Pipeline",))
 
 
 def test_a_table_that_never_had_a_sync_column_lacks_nothing(tmp_path: Path) -> None:
@@ -80,3 +104,24 @@ def test_a_location_that_could_never_be_read_is_none_of_before(tmp_path: Path) -
     assert (result.code, result.tally.created[Side.TABLE]) == (0, 1)
     world.crm.identity = "another"
     assert world.run().code == 3, "what was synced is known"
+
+
+def test_nothing_of_another_table_is_remembered_while_it_waits(tmp_path: Path) -> None:
+    """Its columns have ids of their own; taken for columns that were made anew, they would cost the links their shadow,
+    and two edits of different fields would be conflicts once the former table is back."""
+    world = World(tmp_path).filled(A, B)
+    world.edit_row(A, value=5)
+    world.clock.advance(60)
+    world.crm.put(A, name="Later")
+    table, columns = world.table.identity, world.table.columns
+    world.table.identity = "app2/tbl2"
+    world.table.columns = {name: replace(one, id=f"other{one.id}") for name, one in columns.items()}
+    for _ in range(2):
+        result = world.run()
+        assert (result.code, [one.kind.value for one in result.held], world.writes()) == (3, ["swapped"], (0, 0, 0))
+    world.table.identity, world.table.columns = table, columns
+    result = world.run()
+    assert (result.code, result.tally.conflicts, world.writes()) == (0, 0, (1, 1, 1))
+    assert (world.crm.now(A) or {})["value"] == 5
+    assert world.row(A).cells["name"] == "Later"
+    world.agree(A, B)

@@ -10,6 +10,7 @@ import pytest
 from syncd.model import Side
 from syncd.opened import Pair, names_first_met, open_pair
 from syncd.pairs import Connection
+from syncd.policy import BlankCell, DealDeleted, Limits, OneWay, Policy, RowDeleted
 from syncd.reconcile import PassResult
 from syncd.settings import load_settings
 from tests.memory import World
@@ -67,6 +68,17 @@ def test_the_pair_is_as_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     pair = passes(tmp_path, monkeypatch, keys)[0]
     assert (pair.skew_seconds, pair.read_lag_seconds, pair.tie_side, pair.new_deals) == (10.0, 90.0, Side.TABLE, False)
     assert pair.siblings == {"acme", "beta"}, "two pairs on one table are an error only where both are configured"
+
+
+def test_the_pair_has_the_configured_limits_and_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = (
+        "[pair.guard]\nmax_changes = 7\nmax_share = 0.5\nmax_crm_changes = 9\nmax_deletions = 3\n"
+        'max_deletion_share = 0.25\n[pair.policy]\ndeal_deleted = "delete_row"\nrow_deleted = "abandon_deal"\n'
+        'blank_cell = "never_erase"\none_way = "write_back"'
+    )
+    pair = passes(tmp_path, monkeypatch, keys)[0]
+    assert pair.limits == Limits(7, 0.5, 9, 3, 0.25)
+    assert pair.policy == Policy(DealDeleted.DELETE_ROW, RowDeleted.ABANDON, BlankCell.NEVER_ERASE, OneWay.WRITE_BACK)
 
 
 @pytest.mark.parametrize(("apart", "is_tie"), [(8.0, True), (12.0, False)])

@@ -24,6 +24,7 @@ from syncd.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from syncd.model import Link
     from syncd.settings import PairSettings, Settings
     from syncd.store import HeldRecord
 
@@ -139,8 +140,6 @@ def _ask(settings: Settings, pair: PairSettings, record: HeldRecord, *, yes: boo
 @click.pass_context
 def resume(context: click.Context, deal: str) -> None:
     """Lets DEAL (an id or part of a name) go on after it was frozen or refused."""
-    from syncd.cli.look import matching
-    from syncd.model import Link
     from syncd.report import printable
     from syncd.store import Store
     from syncd.values import clipped
@@ -148,29 +147,53 @@ def resume(context: click.Context, deal: str) -> None:
     not_blank(deal)
     settings = settings_of(context)
     names: dict[str, str] = {}
+    waiting: list[tuple[str, Link]] = []
     for pair in chosen(context, settings):
-        reading = reader(settings, pair.name)
-        try:
-            known_links, refusals = reading.links(), reading.refused()
-            # A deal without a row, or a row without a deal, can be refused, too: it has no link yet.
-            loose = [Link(one.deal, "", title=one.title) for one in refusals if one.deal not in known_links]
-            links = {link.deal: link.title for link in matching([*known_links.values(), *loose], deal)}
-            waits = {known for known, _ in reading.frozen()} | {refused.deal for refused in refusals}
-        finally:
-            reading.close()
-        found = [known for known in (links or {deal: deal}) if known in waits]
+        links, found = _waiting_in(settings, pair, deal)
         if len(found) > 1:
-            raise several([(known, links[known]) for known in found], deal)
-        names |= links
-        for known in found:
-            store = Store(Path(settings.state_dir), pair.name)
-            try:
-                store.resume(known, time.time())
-            finally:
-                store.close()
-            say([f"“{printable(links.get(known, known))}” goes on with the next pass of {pair.name}."])
-            context.exit(0)
-    if names:
+            raise several([(link.deal, link.title) for link in found], deal)
+        names |= {link.deal: link.title for link in links.values()}
+        waiting += [(pair.name, link) for link in found]
+    # Two pairs may have one location: who gives an id means that deal, wherever it waits.
+    named = [(pair, link) for pair, link in waiting if deal in (link.deal, link.row)]
+    if not named and len(waiting) > 1:
+        raise _in_several_pairs(waiting, deal)
+    for pair_name, link in named or waiting:
+        store = Store(Path(settings.state_dir), pair_name)
+        try:
+            store.resume(link.deal, time.time())
+        finally:
+            store.close()
+        say([f"“{printable(link.title or link.deal)}” goes on with the next pass of {pair_name}."])
+    if not waiting and not names:
+        raise NoMatch(f"No deal matches “{clipped(deal)}”. `syncd status` says which ones wait.")
+    if not waiting:
         say([f"Nothing of “{printable(next(iter(names.values())))}” is frozen or refused."])
-        context.exit(0)
-    raise NoMatch(f"No deal matches “{clipped(deal)}”. `syncd status` says which ones wait.")
+
+
+def _waiting_in(settings: Settings, pair: PairSettings, deal: str) -> tuple[dict[str, Link], list[Link]]:
+    """What an id or a part of a name stands for in one pair, by deal, and what of it is frozen or was refused."""
+    from syncd.cli.look import matching
+    from syncd.model import Link
+
+    store = reader(settings, pair.name)
+    try:
+        known, refusals = store.links(), store.refused()
+        # A deal without a row, or a row without a deal, can be refused, too: it has no link yet.
+        loose = [Link(one.deal, "", title=one.title) for one in refusals if one.deal not in known]
+        links = {link.deal: link for link in matching([*known.values(), *loose], deal)}
+        waits = {id for id, _ in store.frozen()} | {refused.deal for refused in refusals}
+    finally:
+        store.close()
+    asked = links or {deal: Link(deal, "", title=deal)}
+    return links, [link for link in asked.values() if link.deal in waits]
+
+
+def _in_several_pairs(waiting: list[tuple[str, Link]], asked: str) -> NoMatch:
+    """The error for a name that waits in more than one pair."""
+    from syncd.report import printable
+    from syncd.values import clipped
+
+    lines = [f"  {pair}: “{clipped(link.title)}” ({printable(link.deal)})" for pair, link in waiting]
+    listed = "\n".join(lines)
+    return NoMatch(f"“{clipped(asked)}” waits in several pairs; name one with --pair, or give an id:\n{listed}")
