@@ -303,7 +303,8 @@ class TableSide(RecordSide, Protocol):
         self, batches: Iterator[Sequence[NewRecord]]
     ) -> Generator[list[WriteResult] | SideDown, None, None]:
         """As `create`, for batch after batch of records that were never there, outcomes in the same order. It takes a
-        batch only when it can be sent at once, and may wait then; several may be under way. After a batch for which the side is down no other is taken."""
+        batch only when it can be sent at once, and may wait then; several may be under way. After a batch for which
+        the side is down no other is taken."""
 
 
 __all__ = [

@@ -965,3 +965,18 @@ def test_a_side_that_goes_down_at_any_call_loses_nothing(
         pytest.fail("a pass has no end")
     assert nth > 3
     record_property("calls at which a side goes down", nth - 1)
+
+
+def test_what_a_server_has_in_its_own_form_already_is_not_written_again(world: World) -> None:
+    """The deal takes the very form into which the table once put its name: the cell shows it (SPEC §3.2)."""
+    world.table.faults.tidy = lambda name, raw: str(raw).title() if name == "name" else raw
+    world.crm.put(A, name="roof of jo")
+    world.run(100)
+    world.run()
+    assert world.row(A).cells["name"] == "Roof Of Jo"
+    world.clear_logs()
+    world.crm.put(A, name="Roof Of Jo")
+    world.run(100)
+    world.run()
+    assert world.table.updates() == []
+    world.agree(A)

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from syncd.decide import Kind
-from syncd.judge import ChangeKind, Ground, Past, Verdict, judge
+from syncd.judge import ChangeKind, Ground, Past, Verdict, _came_back, _moves_pipeline, judge
 from syncd.model import ABSENT, UNKNOWN, Agreed, Direction, Raw, Record, Side, Stamp, Value
 from syncd.sides import Column, Pipeline, Question, Stage, User, Vocabulary
-from syncd.values import Names, codec_for
+from syncd.values import Names, StageCodec, codec_for
 from tests.memory import COLUMNS, SALES, SERVICE, VOCABULARY, field_of
 
 NAMES = ("name", "stage", "status", "value", "owner", "source")
@@ -521,3 +521,34 @@ def test_a_name_in_a_stage_column_without_pipelines_reads_in_the_deals_own() -> 
 def test_an_added_stage_reads_as_its_own() -> None:
     sales = replace(SALES, stages=(*SALES.stages, Stage("s4", "Signed")))
     copied(verdict(STAGE, row=["Sales", "signed"], ground=with_pipelines(sales, SERVICE)), Side.CRM, "p1:s4")
+
+
+def renamed_columns() -> StageCodec:
+    """A stage in two selects, of which the Pipeline's option is called otherwise than when it was first met."""
+    stages = Column("fS", "Stage", "select", options={"o1": "New", "o2": "Qualified"})
+    pipelines = Column("fP", "Pipeline", "select", options={"p1": "Verkauf", "p2": "Service"})
+    return StageCodec(
+        (SALES, SERVICE), stages, pipelines, Names({"o1": "New"}), Names({"p1": "Sales", "p2": "Service"})
+    )
+
+
+def test_a_renamed_pipeline_beside_a_blank_stage_is_no_move() -> None:
+    assert not _moves_pipeline(renamed_columns(), ["p1", None], "p1:s1")
+    assert _moves_pipeline(renamed_columns(), ["p2", None], "p1:s1")
+    assert not _moves_pipeline(renamed_columns(), [None, None], "p1:s1")
+
+
+@pytest.mark.parametrize(
+    ("stored", "raw", "back"),
+    [
+        ([None, "o1"], ["p2", "o1"], True),
+        ([None, "New"], ["p2", "o1"], True),  # stored by the label of an option that our own write made
+        ([None, "o1"], ["p2", "o2"], False),  # the stage was edited, too
+        ([None, "o1"], [None, "o1"], False),  # the column is there, and blank
+        ([None, "o1"], ["", "o1"], False),
+        (["p1", "o1"], ["p2", "o1"], False),  # it was there all the time
+        (None, ["p2", "o1"], False),
+    ],
+)
+def test_a_pipeline_column_that_came_back_is_no_edit_of_an_unchanged_stage(stored: Raw, raw: Raw, back: bool) -> None:
+    assert _came_back(renamed_columns(), Agreed("p1:s1", ["p1", "s1"], stored, "Sales / New"), raw) is back

@@ -11,7 +11,7 @@ import pytest
 
 from syncd.carry_deals import settle_new_deals
 from syncd.model import Raw
-from syncd.sides import Column, MadeDeal, Person, Refused
+from syncd.sides import Column, Lost, MadeDeal, Person, Refused
 from tests.memory import COLUMNS, FIELD_NAMES, World, field_of
 from tests.test_carry_parts import work_of
 
@@ -201,3 +201,39 @@ def test_a_conflict_is_not_decided_by_the_write_that_plants_the_key(world: World
     world.hooks.clear()
     result = world.run()
     assert (result.tally.conflicts, world.table.rows["lead"].cells["owner"]) == (1, "Bob")
+
+
+@pytest.mark.parametrize(("name", "typed", "cleared"), [("owner", "Ann", None), ("value", 3, 0)])
+def test_a_value_cleared_in_a_lost_deal_before_it_is_found_is_a_later_edit(
+    world: World, name: str, typed: Raw, cleared: Raw
+) -> None:
+    world.table.rows["lead"].cells[name] = typed
+    lost(world)
+    world.clock.advance(30.0)
+    world.crm.put(NEW, **{name: cleared})
+    fired = [one for one in world.crm.triggers if one[0] == NEW]
+    world.crm.lag = 0.0
+    for _ in range(3):
+        world.run(70.0)
+    assert (world.crm.now(NEW) or {})[name] == cleared
+    assert world.table.rows["lead"].cells[name] in (None, 0)
+    assert [one for one in world.crm.triggers if one[0] == NEW] == fired
+
+
+def test_a_row_edited_while_its_contact_is_looked_for_is_made_as_it_is_then(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = world.crm.contact_for
+
+    def slowly(person: Person) -> str | Refused | Lost:
+        found = find(person)
+        world.clock.advance(30.0)
+        world.table.put("lead", None, **{**LEAD, "name": "Other"})
+        return found
+
+    monkeypatch.setattr(world.crm, "contact_for", slowly)
+    world.run()
+    assert world.crm.creates() == []
+    monkeypatch.undo()
+    world.run(70.0)
+    assert (world.crm.now(NEW) or {})["name"] == "Other"

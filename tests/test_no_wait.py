@@ -227,3 +227,57 @@ def test_a_row_that_comes_back_waits_for_what_its_deal_does_not_tell(world: Worl
     assert A not in [one.key for one in world.table.rows.values()]
     world.run()
     assert world.row(A).cells["value"] == 100
+
+
+# --- rows that come back ---------------------------------------------------------------------------------------------
+
+
+def test_a_row_that_comes_back_is_made_of_the_deal_as_it_is_after_a_wait(world: World) -> None:
+    world.table.drop(world.table.row_of(A))
+    world.table.faults.waits = [30.0]
+    waits, writes = world.table.faults.waits, len(world.store.history())
+    left = [lambda: world.crm.put(A, name="Later")]
+
+    def hook(who: str, verb: str, phase: str, _what: object) -> None:
+        if not waits and left and (who, verb, phase) == ("crm", "read", "before"):
+            left.pop()()
+
+    world.hooks.append(hook)
+    result = world.run(10)
+    assert (result.code, world.table.creates(), len(world.store.history())) == (0, [], writes)
+    world.run(10)
+    assert (len(world.table.creates()), world.row(A).cells["name"]) == (1, "Later")
+
+
+def test_a_row_that_comes_back_is_made_once_there_is_a_way(world: World) -> None:
+    world.table.drop(world.table.row_of(A))
+    world.table.faults.waits = [30.0] * (TRIES - 1)
+    ways = world.table.ways
+    assert world.run(10).code == 0
+    assert (len(world.table.creates()), world.table.ways - ways) == (1, TRIES)
+    world.agree(A)
+
+
+def test_a_row_that_came_back_by_itself_meanwhile_is_no_second_one(world: World) -> None:
+    row = world.table.rows[world.table.row_of(A)]
+    world.table.drop(world.table.row_of(A))
+    world.table.faults.waits = [30.0]
+
+    def hook(who: str, verb: str, phase: str, _what: object) -> None:
+        if not world.table.faults.waits and (who, verb, phase) == ("crm", "read", "before"):
+            world.table.rows.setdefault("rowOld", row)
+
+    world.hooks.append(hook)
+    world.run(10)
+    assert world.table.creates() == []
+
+
+def test_rows_that_come_back_wait_where_the_table_stays_busy_for_ever(world: World) -> None:
+    world.table.drop(world.table.row_of(A))
+    world.table.faults.waits = [1.0] * TRIES
+    before = world.store.history()
+    result = world.run(10)
+    assert (result.code, "429" in result.error) == (1, True)
+    assert (world.store.open_writes(), world.store.history()) == ([], before)
+    assert world.run(10).code == 0
+    world.agree(A)
