@@ -2,8 +2,9 @@
 
 `make mutation` runs it. Exit code 0: at least 95 % of the mutants were killed, and survivors.json gives a reason for
 each of the others. It writes results.json, survivors.md and README.md's line anew where all modules were tried.
-After a new test, `--again` tries only what was neither killed nor explained before. (Which functions an old test
-reaches is not asked anew: one that was changed needs another name to be tried.)
+After a new test, `--again` tries only what was neither killed nor explained before; `--believe` spares the time that
+known survivors take, which are many tests each. (Which functions an old test reaches is not asked anew: one that was
+changed needs another name to be tried.)
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.mutation import report
-from tests.mutation.forks import MUTANT, WANTED
+from tests.mutation.forks import MUTANT, SURVIVED, WANTED
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 MUTANTS: Final = ROOT / "mutants"
@@ -86,6 +87,7 @@ def main() -> int:
     parser.add_argument("modules", nargs="*", default=known, help=f"some of {', '.join(known)} (default: all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     parser.add_argument("--again", action="store_true", help="try what the last run left unexplained; same code")
+    parser.add_argument("--believe", action="store_true", help="count as survivors, untried, what has a reason already")
     asked = parser.parse_args()
     before: dict[str, dict[str, str]] = {}
     if asked.again:
@@ -98,6 +100,9 @@ def main() -> int:
         done = {
             name: end for name, end in before.get(module, {}).items() if report.needs_no_second_try(MUTANTS, name, end)
         }
+        if asked.believe:
+            known_ones = [one for one in names_of(module) if report.needs_no_second_try(MUTANTS, one, SURVIVED)]
+            done |= {name: SURVIVED for name in known_ones if name not in done}
         now = tried([name for name in names_of(module) if name not in done], asked.jobs)
         outcomes[module] = {name: done.get(name) or now[name] for name in names_of(module)}
         OUTCOMES.write_text(json.dumps({**before, **outcomes}), encoding="utf-8")
