@@ -7,6 +7,7 @@ said.
 
 from __future__ import annotations
 
+import html
 import json as json_codec
 import logging
 import random
@@ -422,8 +423,12 @@ class Reply:
         return _without_broken(found) if _HALF.search(self.content) else found
 
     def text(self, length: int = 200) -> str:
-        """The beginning of the content for a sentence: printable, on one line, without secrets."""
+        """The beginning of the content for a sentence: printable, on one line, without secrets; of a page its title, or
+        what it says without its tags."""
         shown = scrub(self.content[: 4 * length + 4096].decode(errors="replace"))
+        if shown.lstrip().startswith("<"):
+            title = _TITLE.search(shown)
+            shown = html.unescape(_TAG.sub(" ", title[1] if title else shown))
         return "".join(c if c.isprintable() else " " for c in " ".join(shown.split()))[:length]
 
 
@@ -431,6 +436,8 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _NEVER_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,

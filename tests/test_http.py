@@ -513,6 +513,20 @@ def test_what_is_not_json_says_so(content: bytes) -> None:
         Reply(200, {}, content).json()
 
 
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ("<html><head><TITLE>502 Bad &amp; Gateway</title></head><body><h1>no</h1></body></html>", "502 Bad & Gateway"),
+        ("\n<!doctype html><style>b{}</style><script>x<1</script><p>Out of order</p>", "Out of order"),
+        ("<html><title></title>", ""),
+        ('{"message": "a <b> c"}', '{"message": "a <b> c"}'),
+        ("upstream said <nothing>", "upstream said <nothing>"),
+    ],
+)
+def test_of_a_page_its_title_is_told(page: str, told: str) -> None:
+    assert Reply(502, {}, page.encode()).text().strip() == told
+
+
 def test_the_text_of_an_answer_is_fit_for_a_sentence() -> None:
     reply = Reply(502, {}, f"<html>\n\x1b[31mBad\x00 gateway {TOKEN}\u202e".encode() + b"x" * 9000)
     assert reply.text(60).isprintable()

@@ -84,7 +84,9 @@ def _not_waiting(context: click.Context, plan: str, waiting: list[tuple[PairSett
 
     if not waiting:
         raise click.UsageError(f"No plan “{printable(plan)}” waits for approval, and no other either.")
-    complain(f"The plan “{printable(plan)}” does not wait any more: it has changed. This is what waits now.")
+    complain(
+        f"No plan “{printable(plan)}” waits: it has changed since, was carried out, or is mistyped. This waits now."
+    )
     for pair, record in waiting:
         say(record_lines(pair.name, record))
     context.exit(3)

@@ -78,7 +78,7 @@ def test_a_plan_that_has_changed_is_shown_again(desk: Desk) -> None:
     desk.reconcile(expect=3)
     again = desk.run("approve", before, "--yes")
     assert again.code == 3
-    assert "it has changed" in again.err
+    assert "it has changed since" in again.err
     assert digest(desk) in again.out
     desk.reconcile(expect=3)
     assert desk.fired() == []
