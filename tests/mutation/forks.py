@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from math import inf
 from pathlib import Path
@@ -25,8 +24,7 @@ MUTANT: Final = "MUTANT_UNDER_TEST"  # which one is alive, as mutmut's code asks
 KILLED, SURVIVED, TIMEOUT, NO_TESTS = "killed", "survived", "timeout", "no tests"
 CPU_SECONDS: Final = 60.0  # after which a mutant that does not end counts as noticed
 SLOWEST_SECONDS: Final = 0.5  # a test that takes longer is left out
-SHARP: Final = re.compile(r"_edges\.py|_parts\.py|test_settle\.py")
-PATIENCE: Final = 6.0  # CPU seconds of tests, the fastest first, after which a mutant counts as a survivor
+PATIENCE: Final = 5.0  # CPU seconds of tests, the narrowest first, after which a mutant counts as a survivor
 
 
 def mangled(mutant: str) -> str:
@@ -42,6 +40,7 @@ class Forks:
         self.reached: dict[str, list[str]] = known["tests_by_mangled_function_name"]
         self.seconds: dict[str, float] = known["duration_by_test"]
         self.mutants, self.results = wanted.read_text("utf-8").split(), wanted.with_suffix(".results")
+        self.breadth = Counter(name for names in self.reached.values() for name in names)
         self.killers: dict[str, list[str]] = defaultdict(list)
         self.failed = ""
 
@@ -68,9 +67,9 @@ class Forks:
         names = self._tests(mangled(mutant), items)
         if not names:
             return NO_TESTS, ""
-        # Those that killed a mutant of that function, then those that were written for such mutants, then the fastest.
+        # Those that killed a mutant of that function, then those that reach the fewest functions, then the fastest.
         found = {name: at for at, name in enumerate(killers)}
-        names.sort(key=lambda name: (found.get(name, len(found)), not SHARP.search(name), self._took(name)))
+        names.sort(key=lambda name: (found.get(name, len(found)), self.breadth[name], self._took(name)))
         status, killer = self._run(mutant, [items[name] for name in names], PATIENCE)
         if os.WIFSIGNALED(status):
             return TIMEOUT if os.WTERMSIG(status) == signal.SIGVTALRM else KILLED, ""
