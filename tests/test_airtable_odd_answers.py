@@ -101,3 +101,28 @@ def test_no_row_at_all_is_an_answer_once_a_row_was_found_by_its_name(world: Worl
     for calls in (2, 3):
         assert side.edited([question]) == {question: until(question.instant)}
         assert len(world.wire.log) == calls
+
+
+def test_rows_that_are_found_one_by_one_alone_prove_that_they_cannot_be_named(world: World) -> None:
+    edited, untouched = world.add(Value=1), world.add(Value=1)
+    world.clock.now = NOW + 100
+    world.base.person_edit("Deals", edited, {"Value": 2})
+    without_record_id(world)
+    side = world.ready()
+    assert side.read([edited, untouched]).keys() == {edited, untouched}
+    world.wire.log.clear()
+    questions = [Question(id, VALUE, NOW + 50) for id in (edited, untouched)]
+    assert side.edited(questions) == {questions[0]: after(NOW + 50), questions[1]: until(NOW + 50)}
+    assert len(world.wire.log) == 1, "the whole table is asked about at once"
+
+
+def test_a_row_that_is_found_by_its_name_proves_it_by_itself(world: World) -> None:
+    id = world.add(Value=1)
+    world.clock.now = NOW + 100
+    world.base.person_edit("Deals", id, {"Value": 2})
+    side = world.ready()
+    list(side.sweep())
+    world.wire.log.clear()
+    question = Question(id, VALUE, NOW + 50)
+    assert side.edited([question]) == {question: after(question.instant)}
+    assert len(world.wire.log) == 1

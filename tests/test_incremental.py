@@ -17,6 +17,7 @@ import tests.memory
 from syncd.incremental import CRM_OVERLAP_SECONDS, FIRST_PATIENCE_SECONDS, FULL_EVERY_SECONDS, OPENED_SECONDS, Memory
 from syncd.model import Record, Side
 from syncd.plan import Finding, Trouble
+from syncd.policy import Policy, RowDeleted
 from syncd.reconcile import PassResult
 from syncd.sides import Refused, SideDown, Stage
 from tests.memory import FIELD_NAMES, NO_LIMITS, SALES, SERVICE, VOCABULARY, World, field_of
@@ -266,6 +267,21 @@ def test_a_row_that_is_gone_stays_a_doubt_until_a_full_pass_could_bring_it_back(
     fulls = [world.run(60.0).full for _ in range(80)]
     assert any(fulls), "long before the next full pass that comes anyway"
     world.agree(A)
+
+
+@pytest.mark.parametrize(("policy", "left"), [(RowDeleted.DELETE_DEAL, False), (RowDeleted.IGNORE, True)])
+def test_what_becomes_of_a_deal_whose_row_is_gone_a_full_pass_decides(
+    world: World, policy: RowDeleted, left: bool
+) -> None:
+    """Another row may have its key by now, and an incremental pass does not see that."""
+    world.choose(policy=Policy(row_deleted=policy))
+    world.table.drop(world.table.row_of(A))
+    world.crm.put(A, value=7)
+    passed(world, full=False)  # which finds the row gone as it is about to write
+    world.crm.put(A, value=100)
+    passed(world, full=True)
+    assert (world.crm.now(A) is not None) is left
+    assert [A in world.store.links(), len(world.table.rows)] == [left, len(DEALS) - 1]
 
 
 def test_a_process_that_starts_looks_at_everything(world: World) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from syncd.carry_deals import settle_new_deals
-from syncd.model import Raw
+from syncd.model import Raw, Side
 from syncd.sides import Column, Lost, MadeDeal, Person, Refused
 from tests.memory import COLUMNS, FIELD_NAMES, World, field_of
 from tests.test_carry_parts import work_of
@@ -237,3 +237,40 @@ def test_a_row_edited_while_its_contact_is_looked_for_is_made_as_it_is_then(
     monkeypatch.undo()
     world.run(70.0)
     assert (world.crm.now(NEW) or {})["name"] == "Other"
+
+
+# --- whose the newest stamp of a new deal is -------------------------------------------------------------------------
+
+
+def test_an_edit_in_the_very_second_of_the_making_is_a_persons(world: World) -> None:
+    """Another edit in the row, ten seconds before it, is the earlier one for certain, and no tie."""
+    world.pair.tie_side = Side.TABLE
+
+    def edits(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("crm", "create", "before"):
+            world.table.put("lead", None, value=9)
+            world.clock.advance(10.0)
+        if (who, verb, phase) == ("crm", "create", "after"):
+            world.clock.advance(0.3)
+            world.crm.put(NEW, value=5)
+
+    world.hooks.append(edits)
+    lost(world)
+    world.hooks.clear()
+    world.crm.lag = 0.0
+    for _ in range(3):
+        world.run()
+    assert ((world.crm.now(NEW) or {})["value"], world.table.rows["lead"].cells["value"]) == (5, 5)
+
+
+def test_an_edit_of_what_the_row_left_open_is_a_persons(world: World) -> None:
+    """All that was written is there as it was written; the deal was touched since all the same."""
+    world.pair.tie_side = Side.TABLE
+    lost(world)
+    world.table.put("lead", None, owner="Bob")
+    world.clock.advance(30.0)
+    world.crm.put(NEW, owner="u1")
+    world.crm.lag = 0.0
+    for _ in range(3):
+        world.run()
+    assert ((world.crm.now(NEW) or {})["owner"], world.table.rows["lead"].cells["owner"]) == ("u1", "Ann")

@@ -88,3 +88,15 @@ def test_a_choice_is_told_at_once(tmp_path: Path) -> None:
     world.edit_row(A, status="sold")
     assert world.run(1).code == 3
     assert "sold" in world.row(A).message
+
+
+@pytest.mark.parametrize("select", ["stage", "pipeline"])
+def test_a_stage_waits_where_one_of_its_two_cells_is_typed(tmp_path: Path, select: str) -> None:
+    world = World(tmp_path)
+    world.table.make_select(select, "New", "Qualified", "Sales", "Service")
+    world.filled(A).choose(quiet_seconds=5.0)
+    world.edit_row(A, stage="Qualified")
+    assert [one.trouble for one in world.run(1).findings] == [Trouble.TYPING]
+    assert world.writes() == (0, 0, 0)
+    assert world.run(6).code == 0
+    assert (world.crm.now(A) or {})["stage"] == ["p1", "s2"]
