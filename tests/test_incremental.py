@@ -14,8 +14,15 @@ import pytest
 
 import syncd.incremental
 import tests.memory
-from syncd.incremental import CRM_OVERLAP_SECONDS, FIRST_PATIENCE_SECONDS, FULL_EVERY_SECONDS, OPENED_SECONDS, Memory
-from syncd.model import Record, Side
+from syncd.incremental import (
+    CRM_OVERLAP_SECONDS,
+    FIRST_PATIENCE_SECONDS,
+    FULL_EVERY_SECONDS,
+    OPENED_SECONDS,
+    TABLE_OVERLAP_SECONDS,
+    Memory,
+)
+from syncd.model import Link, Record, Side
 from syncd.plan import Finding, Trouble
 from syncd.policy import Policy, RowDeleted
 from syncd.reconcile import PassResult
@@ -176,6 +183,16 @@ def test_a_cell_that_is_being_typed_is_carried_once_it_rests(world: World) -> No
         assert [one.trouble for one in passed(world, full=False, seconds=40.0).findings] == [Trouble.TYPING]
     passed(world, full=False, seconds=100.0)
     assert world.crm.now(A)["name"] == "Half a na"  # type: ignore[index]
+
+
+def test_a_cell_that_must_rest_for_longer_than_listings_overlap_is_carried_all_the_same(world: World) -> None:
+    """No listing names it any more by then."""
+    world.choose(quiet_seconds=3 * TABLE_OVERLAP_SECONDS)
+    world.edit_row(A, name="Typed")
+    for seconds in (1.0, 100.0):
+        assert [one.trouble for one in passed(world, full=False, seconds=seconds).findings] == [Trouble.TYPING]
+    assert passed(world, full=False, seconds=100.0).findings == []
+    assert (world.crm.now(A) or {})["name"] == "Typed"
 
 
 def test_a_refused_record_is_tried_again_when_its_pause_is_over(world: World) -> None:
@@ -502,6 +519,36 @@ def test_the_overlap_grows_with_the_lateness_of_search() -> None:
     assert memory.since(Side.CRM, 10_060.0 + 86_400.0) == 10_000.0 - CRM_OVERLAP_SECONDS, "a day later it is forgotten"
     memory.note_late({"far": Record("far", (), stamp=1.0, outside="p9")}, {}, 0.0, 10_060.0)
     assert "far" not in memory.late, "a deal that is never linked would always be late"
+
+
+@pytest.mark.parametrize(
+    ("stamp", "link", "offset", "late"),
+    [
+        (10_000.0, None, 0.0, None),  # as old as the listing: it may have come right after
+        (9_999.9, None, 0.0, 0.1),
+        (9_900.0, None, 40.0, 60.0),  # HighLevel's clock is behind ours
+        (9_900.0, Link(A, "row", seen=9_900.0), 0.0, None),  # it was seen before
+        (9_900.0, Link(A, "row", seen=9_899.0), 0.0, 100.0),
+        (9_900.0, Link(A, "row"), 0.0, 100.0),
+        (None, None, 0.0, None),
+    ],
+)
+def test_what_the_last_listing_should_have_shown_is_late(
+    stamp: float | None, link: Link | None, offset: float, late: float | None
+) -> None:
+    memory = Memory(full_at=0.0, listed_at=10_000.0)
+    memory.note_late({A: Record(A, (), stamp=stamp)}, {A: link} if link is not None else {}, offset, 10_060.0)
+    assert memory.late == ({} if late is None else {A: (10_060.0, pytest.approx(late))})
+
+
+def test_how_late_a_deal_was_counts_for_a_day_and_no_longer_than_full_passes_are_apart() -> None:
+    memory = Memory(full_at=0.0, listed_at=100_000.0)
+    memory.note_late({A: Record(A, (), stamp=1.0)}, {}, 0.0, 100_060.0)
+    assert memory.since(Side.CRM, 100_060.0) == 100_000.0 - FULL_EVERY_SECONDS
+    memory.note_late({}, {}, 0.0, 100_060.0 + 86_399.0)
+    assert list(memory.late) == [A]
+    memory.note_late({}, {}, 0.0, 100_060.0 + 86_400.0)
+    assert memory.late == {}
 
 
 def test_what_waits_is_kept_by_record() -> None:
