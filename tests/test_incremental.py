@@ -538,7 +538,9 @@ def test_what_the_last_listing_should_have_shown_is_late(
 ) -> None:
     memory = Memory(full_at=0.0, listed_at=10_000.0)
     memory.note_late({A: Record(A, (), stamp=stamp)}, {A: link} if link is not None else {}, offset, 10_060.0)
-    assert memory.late == ({} if late is None else {A: (10_060.0, pytest.approx(late))})
+    assert {deal: (at, round(seconds, 3)) for deal, (at, seconds) in memory.late.items()} == (
+        {} if late is None else {A: (10_060.0, late)}
+    )
 
 
 def test_how_late_a_deal_was_counts_for_a_day_and_no_longer_than_full_passes_are_apart() -> None:
