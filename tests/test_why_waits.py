@@ -143,6 +143,16 @@ def test_a_change_that_is_held_on_the_way_to_one_side_is_not_on_its_way_to_the_o
     assert asked(world)[2]["value"]["writes"] == "crm"
 
 
+def test_the_same_change_of_another_deal_is_not_held_with_it(tmp_path: Path) -> None:
+    world = World(tmp_path).filled(A, B, "dealCCC3")
+    world.choose(limits=Limits(max_changes=1, max_share=0.1))
+    for deal in (A, B):
+        world.edit_row(deal, value=7)
+    world.run()
+    world.edit_row("dealCCC3", value=7)
+    assert [len(told(asked(world, deal)[1])) for deal in (A, B, "dealCCC3")] == [1, 1, 0]
+
+
 def test_a_value_that_nothing_was_agreed_on_is_held_as_one_that_was_blank(tmp_path: Path) -> None:
     world = World(tmp_path)
     del world.table.columns["source"]
