@@ -8,12 +8,12 @@ import pytest
 
 from syncd.cli.look import Explained, explain, why_json, why_lines
 from syncd.guards import GuardKind
-from syncd.model import Side
+from syncd.model import Direction, Side
 from syncd.opened import open_pair
 from syncd.policy import Limits
 from syncd.sides import Refused
 from tests.grids import GridWorld
-from tests.memory import COLUMNS, Crash, World
+from tests.memory import FIELD_NAMES, Crash, World, field_of
 
 A, B = "dealAAA1", "dealBBB2"
 
@@ -153,15 +153,15 @@ def test_the_same_change_of_another_deal_is_not_held_with_it(tmp_path: Path) -> 
     assert [len(told(asked(world, deal)[1])) for deal in (A, B, "dealCCC3")] == [1, 1, 0]
 
 
-def test_a_value_that_nothing_was_agreed_on_is_held_as_one_that_was_blank(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    del world.table.columns["source"]
-    world.filled(A, B).choose(limits=Limits(max_changes=1, max_share=0.1))
-    world.table.columns["source"] = COLUMNS["source"]
+def test_a_value_over_a_cell_that_says_nothing_is_held_as_one_over_a_blank_cell(tmp_path: Path) -> None:
+    fields = [field_of(name, Direction.TO_TABLE if name == "owner" else None) for name in FIELD_NAMES]
+    world = World(tmp_path, fields).filled(A, B).choose(limits=Limits(max_changes=1, max_share=0.1))
+    for deal in (A, B):
+        world.edit_row(deal, owner="Nobody")
+        world.crm.put(deal, owner="u2")
     world.run()
     (record,) = world.store.held()
-    _, _, fields = asked(world)
-    assert record.digest in str(fields["source"]["waits"])
+    assert record.digest in str(asked(world)[2]["owner"]["waits"])
 
 
 @pytest.fixture
