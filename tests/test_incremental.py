@@ -195,6 +195,33 @@ def test_a_cell_that_must_rest_for_longer_than_listings_overlap_is_carried_all_t
     assert (world.crm.now(A) or {})["name"] == "Typed"
 
 
+def test_a_conflict_that_could_not_be_dated_is_decided_once_it_can_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.crm.put(A, value=7)
+    world.clock.advance(20)
+    world.edit_row(A, value=9)
+    with monkeypatch.context() as silent:
+        silent.setattr(world.table, "edited", lambda _questions: {})
+        for seconds in (60.0, 2 * CRM_OVERLAP_SECONDS):
+            assert [one.trouble for one in passed(world, full=False, seconds=seconds).findings] == [Trouble.UNDATED]
+    assert passed(world, full=False).tally.conflicts == 1
+    world.agree(A)
+
+
+def test_a_cell_that_could_not_be_told_is_carried_once_it_can_be(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it holds may be computed elsewhere, and be told anew without an edit of the row."""
+    world.edit_row(A, value=9)
+    told = world.table.record
+    with monkeypatch.context() as silent:
+        lacking = frozenset({FIELD_NAMES.index("value")})
+        silent.setattr(world.table, "record", lambda row: replace(told(row), lacks=lacking))
+        for seconds in (60.0, 2 * CRM_OVERLAP_SECONDS):
+            assert [one.trouble for one in passed(world, full=False, seconds=seconds).findings] == [Trouble.NOT_TOLD]
+    passed(world, full=False)
+    world.agree(A)
+
+
 def test_a_refused_record_is_tried_again_when_its_pause_is_over(world: World) -> None:
     world.crm.faults.refuse = lambda _verb, id, _changes: Refused("Locked.") if id == A else None
     world.edit_row(A, value=9)
