@@ -158,3 +158,12 @@ def test_a_part_that_was_thrown_away_is_told_in_the_same_pass(world: World) -> N
     world.run()
     assert (world.crm.now(B) or {})["status"] == "won"
     assert world.row(B).message == "HighLevel took the write but kept its value."
+
+
+def test_without_a_sync_column_nothing_is_written_of_what_a_person_should_know(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.table.sync_column = False
+    world.filled(A)
+    world.edit_row(A, status="sold")
+    result = world.run()
+    assert (result.error, result.code, world.table.log) == ("", 3, [])
