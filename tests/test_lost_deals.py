@@ -125,6 +125,18 @@ def test_of_several_the_first_that_was_made_is_ours(world: World, later: float) 
     assert world.crm.creates() == [NEW]
 
 
+def test_another_contacts_deal_is_not_ours_whatever_a_search_by_contact_shows(world: World) -> None:
+    """A server may not heed the filter."""
+    lost(world, "before")
+    world.crm.contacts["contact2"] = Person("Other", "o@x.example")
+    world.crm.person_makes(B, "contact2", name="Roof", stage=["p1", "s1"], status="open")
+    world.crm.lag = 0.0
+    search = world.crm.made_of
+    world.crm.made_of = lambda _contact: search("contact2")  # type: ignore[method-assign]
+    assert world.run(10.0).unsettled == 1
+    assert world.table.rows["lead"].key is None
+
+
 # --- what is adopted -------------------------------------------------------------------------------------------------
 
 
