@@ -132,7 +132,7 @@ def test_another_contacts_deal_is_not_ours_whatever_a_search_by_contact_shows(wo
     world.crm.person_makes(B, "contact2", name="Roof", stage=["p1", "s1"], status="open")
     world.crm.lag = 0.0
     search = world.crm.made_of
-    world.crm.made_of = lambda _contact: search("contact2")  # type: ignore[method-assign]
+    world.crm.made_of = lambda contact: search("contact2")  # type: ignore[method-assign]
     assert world.run(10.0).unsettled == 1
     assert world.table.rows["lead"].key is None
 
