@@ -117,14 +117,23 @@ def change_lines(
 ) -> list[str]:  # fmt: skip
     """One line a field: old -> new, and why; `waiting` names the held set of what is held."""
     lines = []
+    whole = _held_whole(waiting, update.target, update.deal)
     for change in update.changes:
         field = ground.fields[change.index]
         digest = waiting.get((GuardKind.CHANGES, update.target, field.name, update.deal))
-        held = _held(digest if change.kind is not ChangeKind.RENAME else None)
+        held = _held(whole or (digest if change.kind is not ChangeKind.RENAME else None))
         lines.append(f"      {field.columns[-1]}: {_arrow(ground, change)}   ({change.why}){held}")
     if update.partner:
-        lines.append(f"      GHL ID: (blank) -> {update.partner}   ({KEY_PLANTED})")
+        lines.append(f"      GHL ID: (blank) -> {update.partner}   ({KEY_PLANTED}){_held(whole)}")
     return lines
+
+
+def _held_whole(
+    waiting: Mapping[tuple[GuardKind, Side, str, str], str], target: Side, record: str
+) -> str | None:  # fmt: skip
+    """The set of a sheet's accident that holds everything of this record on its way to `target` (`guards.without`)."""
+    shuffled = waiting.get((GuardKind.SHUFFLED, Side.CRM, "", record))
+    return shuffled or waiting.get((GuardKind.OLD_COPY, target, "", record))
 
 
 def _arrow(ground: Ground, change: Change) -> str:
@@ -147,7 +156,7 @@ def plan_lines(
     lines += shortened(made, new_rows, "syncd plan --verbose")
     deals = [
         f"  + deal for “{printable(deal.title)}” ({row_called(deal.row)})   ({deal.why})"
-        f"{_held(waiting.get((GuardKind.DEALS, Side.CRM, '', deal.row)))}"
+        f"{_held(_held_whole(waiting, Side.CRM, deal.row) or waiting.get((GuardKind.DEALS, Side.CRM, '', deal.row)))}"
         for deal in plan.new_deals
     ]
     lines += shortened(deals, new_rows, "syncd plan --verbose")

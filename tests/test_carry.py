@@ -980,3 +980,29 @@ def test_what_a_server_has_in_its_own_form_already_is_not_written_again(world: W
     world.run()
     assert world.table.updates() == []
     world.agree(A)
+
+
+@pytest.mark.parametrize("edited", list(Side))
+def test_a_deal_that_left_the_pipelines_in_between_is_neither_written_nor_copied(world: World, edited: Side) -> None:
+    if edited is Side.CRM:
+        world.crm.put(A, value=5)
+    else:
+        world.edit_row(A, value=5)
+    after_looking(world, lambda: world.crm.put(A, stage=["p3", "a1"]))
+    assert world.run().tally.waiting == 1
+    assert world.writes() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("edited", list(Side))
+@pytest.mark.parametrize(("key", "carried"), [("otherDeal99", False), ("", True)])
+def test_a_row_that_names_another_deal_in_between_is_not_its_row_one_that_names_none_is(
+    world: World, edited: Side, key: str, carried: bool
+) -> None:
+    if edited is Side.CRM:
+        world.crm.put(A, value=5)
+    else:
+        world.edit_row(A, value=5)
+    row = world.table.row_of(A)
+    after_looking(world, lambda: world.table.put(row, key))
+    assert world.run().tally.waiting == int(not carried)
+    assert (held(world, A, "value") == world.table.rows[row].cells["value"]) is carried

@@ -1006,6 +1006,19 @@ def test_a_refusal_that_says_not_found_is_no_refusal() -> None:
     assert desk.side.contact_for(JO) == "c7"
 
 
+def test_where_no_address_is_found_the_number_is_asked_for_all_the_same() -> None:
+    desk = Desk(found={"+15550100": "c2"})
+
+    def hook(request: httpx.Request) -> httpx.Response | None:
+        known = desk.answer(request)
+        said = {"message": "Contact not found", "code": "CONTACT_NOT_FOUND"}
+        return httpx.Response(404, json=said) if "email" in request.url.params else known
+
+    desk.location.hook = hook
+    assert desk.side.contact_for(JO) == "c2"
+    assert desk.names() == ["asked", "asked"]
+
+
 def test_what_may_come_of_a_contact() -> None:
     result = Desk(contact=(422, {"message": ["email must be an email"]})).side.contact_for(JO)
     assert isinstance(result, Refused)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from syncd.gone_stages import listed_stages, stages_held
 from syncd.look import look
+from syncd.model import Raw, Record
 from syncd.opened import open_pair
 from syncd.plan import Finding, Trouble
 from syncd.reconcile import PassResult
@@ -101,3 +104,35 @@ def test_a_name_is_clipped_and_the_newest_one_is_shown(world: World) -> None:
     (said,) = named(world.run())
     assert said.startswith("HighLevel no longer lists the stage “Sales / NewNew")
     assert len(said) < 250
+
+
+def test_an_almost_empty_side_says_nothing_of_stages(tmp_path: Path) -> None:
+    """How many deals are in it, the few that are shown do not tell; nor is it forgotten."""
+    deals = [f"deal{number}" for number in range(8)]
+    world = World(tmp_path).filled(*deals)
+    vanish(world, "s1")
+    world.crm.hidden.update(deals[:6])
+    result = world.run()
+    assert (named(result), [one.trouble for one in result.findings], result.code) == ([], [Trouble.HELD], 3)
+    world.crm.hidden.clear()
+    assert named(world.run()) == [TWO.replace("2 deals", "8 deals")]
+
+
+def test_what_counts_as_listed_and_as_held(world: World) -> None:
+    """Neither stages of other pipelines, nor deals of theirs, nor those that do not say in which stage they are."""
+    assert "a1" not in listed_stages(VOCABULARY)
+    assert listed_stages(VOCABULARY)["t1"] == "Service / New"
+    ground = open_pair(world.pair, keep=False).ground
+    stage = [one.name for one in ground.fields].index("stage")
+
+    def deal(raw: Raw, **more: Any) -> Record:
+        return Record("d", tuple(raw if at == stage else None for at in range(len(ground.fields))), **more)
+
+    deals = [
+        deal(["p1", "s1"]),
+        deal(["p1", "s1"], outside="p3"),
+        deal(["p1", "s1"], lacks=frozenset({stage})),
+        deal(["p1", None]),
+        deal(None),
+    ]
+    assert stages_held(ground, deals) == {"s1": 1}

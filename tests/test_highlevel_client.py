@@ -536,3 +536,27 @@ def test_the_short_way_reads_a_deal_as_the_careful_one_does(
     if contact is not None:
         data["contact"] = contact
     assert parse_opportunity(data) == _careful_opportunity(data, "d1")
+
+
+@pytest.mark.parametrize("word", ["succeded", "succeeded", "success"])
+def test_a_deletion_is_one_when_the_answer_says_so(word: str) -> None:
+    fake = answering((200, {word: True, "traceId": "t"}))
+    fake.client.delete_opportunity("d1")
+    assert (fake.seen[0].method, fake.seen[0].url.path) == ("DELETE", "/opportunities/d1")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, {"traceId": "t"}),
+        (200, {"succeded": False}),
+        (200, {"succeded": "true"}),
+        (200, [True]),
+        httpx.Response(200, text="<html>Welcome</html>"),
+        httpx.Response(204),
+    ],
+    ids=str,
+)
+def test_a_deletion_that_the_answer_does_not_confirm_has_an_unknown_outcome(answer: Any) -> None:
+    with pytest.raises(NoAnswer, match="did not say whether it deleted"):
+        answering(answer).client.delete_opportunity("d1")

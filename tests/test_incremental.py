@@ -14,9 +14,17 @@ import pytest
 
 import syncd.incremental
 import tests.memory
-from syncd.incremental import CRM_OVERLAP_SECONDS, FIRST_PATIENCE_SECONDS, FULL_EVERY_SECONDS, OPENED_SECONDS, Memory
-from syncd.model import Record, Side
+from syncd.incremental import (
+    CRM_OVERLAP_SECONDS,
+    FIRST_PATIENCE_SECONDS,
+    FULL_EVERY_SECONDS,
+    OPENED_SECONDS,
+    TABLE_OVERLAP_SECONDS,
+    Memory,
+)
+from syncd.model import Link, Record, Side
 from syncd.plan import Finding, Trouble
+from syncd.policy import Policy, RowDeleted
 from syncd.reconcile import PassResult
 from syncd.sides import Refused, SideDown, Stage
 from tests.memory import FIELD_NAMES, NO_LIMITS, SALES, SERVICE, VOCABULARY, World, field_of
@@ -177,6 +185,43 @@ def test_a_cell_that_is_being_typed_is_carried_once_it_rests(world: World) -> No
     assert world.crm.now(A)["name"] == "Half a na"  # type: ignore[index]
 
 
+def test_a_cell_that_must_rest_for_longer_than_listings_overlap_is_carried_all_the_same(world: World) -> None:
+    """No listing names it any more by then."""
+    world.choose(quiet_seconds=3 * TABLE_OVERLAP_SECONDS)
+    world.edit_row(A, name="Typed")
+    for seconds in (1.0, 100.0):
+        assert [one.trouble for one in passed(world, full=False, seconds=seconds).findings] == [Trouble.TYPING]
+    assert passed(world, full=False, seconds=100.0).findings == []
+    assert (world.crm.now(A) or {})["name"] == "Typed"
+
+
+def test_a_conflict_that_could_not_be_dated_is_decided_once_it_can_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.crm.put(A, value=7)
+    world.clock.advance(20)
+    world.edit_row(A, value=9)
+    with monkeypatch.context() as silent:
+        silent.setattr(world.table, "edited", lambda _questions: {})
+        for seconds in (60.0, 2 * CRM_OVERLAP_SECONDS):
+            assert [one.trouble for one in passed(world, full=False, seconds=seconds).findings] == [Trouble.UNDATED]
+    assert passed(world, full=False).tally.conflicts == 1
+    world.agree(A)
+
+
+def test_a_cell_that_could_not_be_told_is_carried_once_it_can_be(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it holds may be computed elsewhere, and be told anew without an edit of the row."""
+    world.edit_row(A, value=9)
+    told = world.table.record
+    with monkeypatch.context() as silent:
+        lacking = frozenset({FIELD_NAMES.index("value")})
+        silent.setattr(world.table, "record", lambda row: replace(told(row), lacks=lacking))
+        for seconds in (60.0, 2 * CRM_OVERLAP_SECONDS):
+            assert [one.trouble for one in passed(world, full=False, seconds=seconds).findings] == [Trouble.NOT_TOLD]
+    passed(world, full=False)
+    world.agree(A)
+
+
 def test_a_refused_record_is_tried_again_when_its_pause_is_over(world: World) -> None:
     world.crm.faults.refuse = lambda _verb, id, _changes: Refused("Locked.") if id == A else None
     world.edit_row(A, value=9)
@@ -266,6 +311,21 @@ def test_a_row_that_is_gone_stays_a_doubt_until_a_full_pass_could_bring_it_back(
     fulls = [world.run(60.0).full for _ in range(80)]
     assert any(fulls), "long before the next full pass that comes anyway"
     world.agree(A)
+
+
+@pytest.mark.parametrize(("policy", "left"), [(RowDeleted.DELETE_DEAL, False), (RowDeleted.IGNORE, True)])
+def test_what_becomes_of_a_deal_whose_row_is_gone_a_full_pass_decides(
+    world: World, policy: RowDeleted, left: bool
+) -> None:
+    """Another row may have its key by now, and an incremental pass does not see that."""
+    world.choose(policy=Policy(row_deleted=policy))
+    world.table.drop(world.table.row_of(A))
+    world.crm.put(A, value=7)
+    passed(world, full=False)  # which finds the row gone as it is about to write
+    world.crm.put(A, value=100)
+    passed(world, full=True)
+    assert (world.crm.now(A) is not None) is left
+    assert [A in world.store.links(), len(world.table.rows)] == [left, len(DEALS) - 1]
 
 
 def test_a_process_that_starts_looks_at_everything(world: World) -> None:
@@ -486,6 +546,38 @@ def test_the_overlap_grows_with_the_lateness_of_search() -> None:
     assert memory.since(Side.CRM, 10_060.0 + 86_400.0) == 10_000.0 - CRM_OVERLAP_SECONDS, "a day later it is forgotten"
     memory.note_late({"far": Record("far", (), stamp=1.0, outside="p9")}, {}, 0.0, 10_060.0)
     assert "far" not in memory.late, "a deal that is never linked would always be late"
+
+
+@pytest.mark.parametrize(
+    ("stamp", "link", "offset", "late"),
+    [
+        (10_000.0, None, 0.0, None),  # as old as the listing: it may have come right after
+        (9_999.9, None, 0.0, 0.1),
+        (9_900.0, None, 40.0, 60.0),  # HighLevel's clock is behind ours
+        (9_900.0, Link(A, "row", seen=9_900.0), 0.0, None),  # it was seen before
+        (9_900.0, Link(A, "row", seen=9_899.0), 0.0, 100.0),
+        (9_900.0, Link(A, "row"), 0.0, 100.0),
+        (None, None, 0.0, None),
+    ],
+)
+def test_what_the_last_listing_should_have_shown_is_late(
+    stamp: float | None, link: Link | None, offset: float, late: float | None
+) -> None:
+    memory = Memory(full_at=0.0, listed_at=10_000.0)
+    memory.note_late({A: Record(A, (), stamp=stamp)}, {A: link} if link is not None else {}, offset, 10_060.0)
+    assert {deal: (at, round(seconds, 3)) for deal, (at, seconds) in memory.late.items()} == (
+        {} if late is None else {A: (10_060.0, late)}
+    )
+
+
+def test_how_late_a_deal_was_counts_for_a_day_and_no_longer_than_full_passes_are_apart() -> None:
+    memory = Memory(full_at=0.0, listed_at=100_000.0)
+    memory.note_late({A: Record(A, (), stamp=1.0)}, {}, 0.0, 100_060.0)
+    assert memory.since(Side.CRM, 100_060.0) == 100_000.0 - FULL_EVERY_SECONDS
+    memory.note_late({}, {}, 0.0, 100_060.0 + 86_399.0)
+    assert list(memory.late) == [A]
+    memory.note_late({}, {}, 0.0, 100_060.0 + 86_400.0)
+    assert memory.late == {}
 
 
 def test_what_waits_is_kept_by_record() -> None:

@@ -430,6 +430,27 @@ def test_an_unsettled_write_holds_its_deal_in_incremental_passes(world: World, t
     world.agree(A, B)
 
 
+def test_what_was_typed_while_a_write_had_no_answer_is_carried_once_it_is_settled(world: World) -> None:
+    """No listing names the row any more by then."""
+    world.edit_row(A, value=5)
+    world.crm.faults.lost = ["after"]
+
+    def hook(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("crm", "write", "after"):
+            world.crm.faults.unread.add(A)
+
+    world.hooks.append(hook)
+    assert world.run().unsettled == 1
+    world.hooks.clear()
+    world.edit_row(A, name="Cellar")
+    for seconds in (60.0, 2 * CRM_OVERLAP_SECONDS):
+        result = passed(world, full=False, seconds=seconds)
+        assert [one.trouble for one in result.findings] == [Trouble.UNSETTLED]
+    world.crm.faults.unread.clear()
+    passed(world, full=False)
+    world.agree(A)
+
+
 def test_only_an_hours_writes_count_for_a_field_that_is_set_back(world: World) -> None:
     for number in range(8):
         world.edit_row(A, status=("won", "open")[number % 2])

@@ -552,3 +552,26 @@ def test_a_renamed_pipeline_beside_a_blank_stage_is_no_move() -> None:
 )
 def test_a_pipeline_column_that_came_back_is_no_edit_of_an_unchanged_stage(stored: Raw, raw: Raw, back: bool) -> None:
     assert _came_back(renamed_columns(), Agreed("p1:s1", ["p1", "s1"], stored, "Sales / New"), raw) is back
+
+
+# --- what gives no time, and who is not listed any more ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tie_side", list(Side))
+def test_without_any_time_of_the_crm_it_is_a_tie_whatever_the_table_says(tie_side: Side) -> None:
+    """Nobody knows that the edit in the CRM was the earlier one."""
+    crm, table = Record("d", with_raw(DEAL, VALUE, 7)), with_raw(ROW, VALUE, 9)
+    for clocks in ((), (1_700_000_000.0,) * len(NAMES)):
+        row = Record("r", table, clocks=clocks)
+        found = judge(make_ground(tie_side=tie_side), VALUE, agreed(VALUE), crm, row)
+        copied(found, tie_side.other, "7" if tie_side is Side.CRM else "9", ChangeKind.CONFLICT)
+
+
+def test_an_owner_who_is_listed_no_more_keeps_the_name_that_the_row_shows() -> None:
+    shadow = Agreed("u9", "u9", "Zoe", "Zoe")
+    found = verdict(OWNER, deal="u9", row="Zoe", shadow=shadow)
+    assert found.kind is Kind.AGREE
+    waits(found)
+    other = verdict(OWNER, deal="u9", row="Zoe", shadow=replace(shadow, crm="U9"), ground=replace(
+        GROUND, names_read_again=True))  # fmt: skip
+    assert (other.change, other.agreed) == (None, shadow), "not his id"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from syncd.carry_deals import settle_new_deals
-from syncd.model import Raw
+from syncd.model import Raw, Side
 from syncd.sides import Column, Lost, MadeDeal, Person, Refused
 from tests.memory import COLUMNS, FIELD_NAMES, World, field_of
 from tests.test_carry_parts import work_of
@@ -125,6 +125,18 @@ def test_of_several_the_first_that_was_made_is_ours(world: World, later: float) 
     assert world.crm.creates() == [NEW]
 
 
+def test_another_contacts_deal_is_not_ours_whatever_a_search_by_contact_shows(world: World) -> None:
+    """A server may not heed the filter."""
+    lost(world, "before")
+    world.crm.contacts["contact2"] = Person("Other", "o@x.example")
+    world.crm.person_makes(B, "contact2", name="Roof", stage=["p1", "s1"], status="open")
+    world.crm.lag = 0.0
+    search = world.crm.made_of
+    world.crm.made_of = lambda contact: search("contact2")  # type: ignore[method-assign]
+    assert world.run(10.0).unsettled == 1
+    assert world.table.rows["lead"].key is None
+
+
 # --- what is adopted -------------------------------------------------------------------------------------------------
 
 
@@ -237,3 +249,40 @@ def test_a_row_edited_while_its_contact_is_looked_for_is_made_as_it_is_then(
     monkeypatch.undo()
     world.run(70.0)
     assert (world.crm.now(NEW) or {})["name"] == "Other"
+
+
+# --- whose the newest stamp of a new deal is -------------------------------------------------------------------------
+
+
+def test_an_edit_in_the_very_second_of_the_making_is_a_persons(world: World) -> None:
+    """Another edit in the row, ten seconds before it, is the earlier one for certain, and no tie."""
+    world.pair.tie_side = Side.TABLE
+
+    def edits(who: str, verb: str, phase: str, _what: object) -> None:
+        if (who, verb, phase) == ("crm", "create", "before"):
+            world.table.put("lead", None, value=9)
+            world.clock.advance(10.0)
+        if (who, verb, phase) == ("crm", "create", "after"):
+            world.clock.advance(0.3)
+            world.crm.put(NEW, value=5)
+
+    world.hooks.append(edits)
+    lost(world)
+    world.hooks.clear()
+    world.crm.lag = 0.0
+    for _ in range(3):
+        world.run()
+    assert ((world.crm.now(NEW) or {})["value"], world.table.rows["lead"].cells["value"]) == (5, 5)
+
+
+def test_an_edit_of_what_the_row_left_open_is_a_persons(world: World) -> None:
+    """All that was written is there as it was written; the deal was touched since all the same."""
+    world.pair.tie_side = Side.TABLE
+    lost(world)
+    world.table.put("lead", None, owner="Bob")
+    world.clock.advance(30.0)
+    world.crm.put(NEW, owner="u1")
+    world.crm.lag = 0.0
+    for _ in range(3):
+        world.run()
+    assert ((world.crm.now(NEW) or {})["owner"], world.table.rows["lead"].cells["owner"]) == ("u1", "Ann")

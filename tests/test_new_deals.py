@@ -826,6 +826,15 @@ def test_refusals_of_persons_are_each_rows_own(world: World) -> None:
     until_rest(world)
 
 
+def test_another_refusal_of_a_new_row_takes_the_place_of_the_one_before_in_its_pass(world: World) -> None:
+    lead(world)
+    for sentence in ("No such area.", "No such street."):
+        refused = Refused(sentence)
+        world.crm.faults.refuse = lambda verb, _i, _c, r=refused: r if verb == "contact" else None  # type: ignore[misc]
+        world.run(1e5)
+        assert said(world) == sentence
+
+
 def test_two_rows_with_one_mistake_do_not_stop_the_others(world: World) -> None:
     for n in range(4):
         lead(world, f"row{n}", name=f"{'Long' if n < 2 else 'Good'} {n}", email=f"p{n}@x.example")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from syncd.fields import ROW
 from syncd.model import Side
 from syncd.plan import Trouble
 from syncd.policy import BlankCell, OneWay, Policy, RowDeleted
@@ -102,3 +103,12 @@ def test_other_deals_and_other_hours_do_not_count(tmp_path: Path) -> None:
             world.edit_row(deal, name="")
             world.run(1000)
     assert world.store.frozen() == {}
+
+
+def test_a_deal_that_has_no_link_any_more_gets_its_first_row_whatever_was_frozen(tmp_path: Path) -> None:
+    """Its row does not come back: there is none that anybody could have taken away."""
+    world = World(tmp_path).filled(A)
+    with world.store.tx():
+        world.store.put_frozen({(B, ROW): "Its row was deleted several times."}, world.clock())
+    world.deal(B)
+    assert world.run().tally.created[Side.TABLE] == 1

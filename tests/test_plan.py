@@ -364,6 +364,14 @@ def test_an_older_search_row_is_read_after_one_read_lag(bench: Bench) -> None:
     assert bench.clock.now - link.seen_at < 1, "the next read is one read lag away"
 
 
+def test_an_older_search_row_is_not_read_before_one_read_lag_is_over(bench: Bench) -> None:
+    now = bench.clock.now
+    bench.links["dealA1"] = replace(bench.links["dealA1"], seen=now + 1000, seen_at=now)
+    bench.renamed = False
+    for seconds, read in ((60.0, set()), (60.001, {"dealA1"})):
+        assert make_plan(replace(bench.view(), now=now + seconds)).needs.crm == read
+
+
 def test_an_unsettled_deal_waits(bench: Bench) -> None:
     bench.crm.put("dealA1", status="won")
     bench.busy = frozenset({"dealA1"})

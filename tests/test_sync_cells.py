@@ -126,3 +126,44 @@ def test_what_is_refused_for_everybody_is_no_rows_message(world: World) -> None:
     world.edit_row(B, value=5)
     result = world.run()
     assert (result.tally.suspended, world.row(B).message) == (["Read-only."], "")
+
+
+def test_the_very_write_that_was_refused_is_taken_back_in_the_pass_that_makes_it(world: World) -> None:
+    refusing_values(world)
+    world.edit_row(A, value=5)
+    world.run()
+    assert TOO_LARGE in world.row(A).message
+    world.crm.faults.refuse = lambda _v, _id, _c: None
+    world.run(1e4)
+    assert (world.crm.now(A) or {})["value"] == 5
+    assert world.row(A).message.startswith(OTHER)
+    assert TOO_LARGE not in world.row(A).message
+
+
+def test_of_a_write_without_an_answer_nothing_is_told_that_was_said_of_another(world: World) -> None:
+    refusing_values(world)
+    world.edit_row(A, value=5)
+    world.run()
+    world.crm.faults.refuse = lambda _v, _id, _c: None
+    world.edit_row(A, value=6)
+    world.crm.faults.lost = ["before"] * 3
+    world.run()
+    assert world.store.refused() != [], "what was said of 5"
+    assert TOO_LARGE not in world.row(A).message
+
+
+def test_a_part_that_was_thrown_away_is_told_in_the_same_pass(world: World) -> None:
+    world.crm.faults.ignores = {"value"}
+    world.edit_row(B, value=7, status="won")
+    world.run()
+    assert (world.crm.now(B) or {})["status"] == "won"
+    assert world.row(B).message == "HighLevel took the write but kept its value."
+
+
+def test_without_a_sync_column_nothing_is_written_of_what_a_person_should_know(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.table.sync_column = False
+    world.filled(A)
+    world.edit_row(A, status="sold")
+    result = world.run()
+    assert (result.error, result.code, world.table.log) == ("", 3, [])

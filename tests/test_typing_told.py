@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from syncd.model import Raw, Stamp
 from syncd.plan import Trouble
 from syncd.sides import Column, Question
-from tests.memory import World
+from tests.memory import ARCHIVE, SALES, SERVICE, VOCABULARY, World
 
 A, B = "dealAAA1", "dealBBB2"
 
@@ -88,3 +89,31 @@ def test_a_choice_is_told_at_once(tmp_path: Path) -> None:
     world.edit_row(A, status="sold")
     assert world.run(1).code == 3
     assert "sold" in world.row(A).message
+
+
+@pytest.mark.parametrize("select", ["stage", "pipeline"])
+def test_a_stage_waits_where_one_of_its_two_cells_is_typed(tmp_path: Path, select: str) -> None:
+    world = World(tmp_path)
+    world.table.make_select(select, "New", "Qualified", "Sales", "Service")
+    world.filled(A).choose(quiet_seconds=5.0)
+    world.edit_row(A, stage="Qualified")
+    assert [one.trouble for one in world.run(1).findings] == [Trouble.TYPING]
+    assert world.writes() == (0, 0, 0)
+    assert world.run(6).code == 0
+    assert (world.crm.now(A) or {})["stage"] == ["p1", "s2"]
+
+
+def test_a_stage_renamed_while_another_one_is_being_typed_has_its_new_name_in_the_end(tmp_path: Path) -> None:
+    """The person types the former name back: that cell is as it was, and shows the old name."""
+    world = World(tmp_path).filled(A, B).choose(quiet_seconds=5.0)
+    world.crm.put(B, stage=["p1", "s2"])
+    assert world.run().code == 0
+    stages = tuple(replace(one, name="Fresh") if one.id == "s1" else one for one in SALES.stages)
+    world.crm.vocabulary = replace(VOCABULARY, pipelines=(replace(SALES, stages=stages), SERVICE, ARCHIVE))
+    world.edit_row(A, stage="Qualified")
+    assert [one.trouble for one in world.run(1).findings] == [Trouble.TYPING]
+    world.edit_row(A, stage="New")
+    for _ in range(3):
+        world.run(60)
+    assert world.row(A).cells["stage"] == "Fresh"
+    assert (world.crm.now(A) or {})["stage"] == ["p1", "s1"]

@@ -179,7 +179,7 @@ def explain(pair: Pair, ground: Ground, link: Link) -> Explained:
 def waits_of(pair: Pair, ground: Ground, link: Link, verdicts: Sequence[Verdict]) -> dict[int, str]:
     """By field: why what was decided is not written now. It is frozen, held, or was refused lately (SPEC §§3.7, 4)."""
     from syncd.guards import GuardKind
-    from syncd.model import Missing
+    from syncd.model import Missing, Side
     from syncd.plan import Update, fingerprint
     from syncd.report import local
 
@@ -187,17 +187,29 @@ def waits_of(pair: Pair, ground: Ground, link: Link, verdicts: Sequence[Verdict]
     changes = [verdict.change for verdict in verdicts if verdict.change is not None]
     refused = {one.side: one for one in pair.store.refused() if one.deal == link.deal}
     frozen = pair.store.frozen()
-    held = {
-        (one.set.side, one.set.field, member.old, member.new): one.digest
+    waiting = [
+        (one.set, one.digest, member)
         for one in pair.store.held()
-        if one.state == "held" and one.set.kind is GuardKind.CHANGES
+        if one.state == "held"
         for member in one.set.members
         if member.record == link.deal
+    ]
+    held = {
+        (one.side, one.field, member.old, member.new): digest
+        for one, digest, member in waiting
+        if one.kind is GuardKind.CHANGES
+    }
+    accidents = {  # of a sheet: of rows sorted without their ids nothing is written on either side
+        side: digest
+        for one, digest, _ in waiting
+        for side in Side
+        if one.kind is GuardKind.SHUFFLED or (one.kind is GuardKind.OLD_COPY and side is one.side)
     }
     for change in changes:
         name, one = names[change.index], refused.get(change.target)
         whole = tuple(each for each in changes if each.target is change.target)
         digest = held.get((change.target, name, None if isinstance(change.old, Missing) else change.old, change.new))
+        digest = digest or accidents.get(change.target)
         if (link.deal, name) in frozen:
             waits[change.index] = frozen[link.deal, name]
         elif digest is not None:
