@@ -188,6 +188,21 @@ def test_an_older_deal_that_stands_in_the_way_is_not_the_one_that_was_lost(world
     assert (world.crm.creates(), world.store.link(B)) == ([], None)
 
 
+def test_of_two_lost_makings_the_later_one_is_what_the_deal_in_the_way_holds(world: World) -> None:
+    """What the row held at the first one nobody has agreed on: it is no conflict."""
+    lost(world, "before")
+    world.table.put("lead", None, value=4)
+    world.crm.faults.lost = ["after"]
+    assert world.run(READ_LAG + 1).unsettled == 1
+    assert world.crm.creates() == [NEW]
+    world.table.put("lead", None, value=5)
+    world.crm.allow_duplicates = False
+    results = [world.run(READ_LAG + 1) for _ in range(3)]
+    assert [one.tally.conflicts for one in results] == [0, 0, 0]
+    assert world.table.rows["lead"].key == NEW
+    assert (world.crm.now(NEW) or {})["value"] == 5
+
+
 # --- the key ---------------------------------------------------------------------------------------------------------
 
 
