@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from syncd import carry_deals
 from syncd.carry_deals import settle_new_deals
-from syncd.model import Raw, Side
+from syncd.model import Raw, Record, Side
 from syncd.sides import Column, Lost, MadeDeal, Person, Refused
 from tests.memory import COLUMNS, FIELD_NAMES, World, field_of
 from tests.test_carry_parts import work_of
@@ -135,6 +136,24 @@ def test_another_contacts_deal_is_not_ours_whatever_a_search_by_contact_shows(wo
     world.crm.made_of = lambda contact: search("contact2")  # type: ignore[method-assign]
     assert world.run(10.0).unsettled == 1
     assert world.table.rows["lead"].key is None
+
+
+def test_an_intent_of_an_older_version_is_dated_by_highlevels_clock_all_the_same(world: World) -> None:
+    lost(world, "before")
+    [write] = world.store.open_writes()
+    old = replace(write, before=json.dumps({"contact": "contact1", "at": write.at}))
+    work = work_of(world)
+    work.ground = replace(work.ground, offsets={Side.CRM: 100.0})
+    for created, ours in ((write.at - 100.0 - TIE, True), (write.at - 100.0 - TIE - 0.1, False)):
+        made = MadeDeal(Record(B, (), title="Roof"), "p1", "contact1", created)
+        assert carry_deals._ours(work, old, "contact1", made) is ours
+
+
+@pytest.mark.parametrize(("offset", "waited"), [(0.0, 60.0), (TIE, 60.0), (3.0, 57.0), (-TIE, 60.0), (-3.0, 63.0)])
+def test_only_a_clock_that_was_set_changes_how_long_search_has_had(world: World, offset: float, waited: float) -> None:
+    """Offsets are measured by whole seconds: a little more or less is no other time."""
+    world.crm.clock_offset = offset
+    assert carry_deals._waited(work_of(world), {"at": 100.0, "offset": 0.0}, 160.0) == waited
 
 
 # --- what is adopted -------------------------------------------------------------------------------------------------
