@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from syncd import carry_deals
 from syncd.carry_deals import settle_new_deals
-from syncd.model import Raw, Side
+from syncd.model import Raw, Record, Side
 from syncd.sides import Column, Lost, MadeDeal, Person, Refused
 from tests.memory import COLUMNS, FIELD_NAMES, World, field_of
 from tests.test_carry_parts import work_of
@@ -137,6 +138,24 @@ def test_another_contacts_deal_is_not_ours_whatever_a_search_by_contact_shows(wo
     assert world.table.rows["lead"].key is None
 
 
+def test_an_intent_of_an_older_version_is_dated_by_highlevels_clock_all_the_same(world: World) -> None:
+    lost(world, "before")
+    [write] = world.store.open_writes()
+    old = replace(write, before=json.dumps({"contact": "contact1", "at": write.at}))
+    work = work_of(world)
+    work.ground = replace(work.ground, offsets={Side.CRM: 100.0})
+    for created, ours in ((write.at - 100.0 - TIE, True), (write.at - 100.0 - TIE - 0.1, False)):
+        made = MadeDeal(Record(B, (), title="Roof"), "p1", "contact1", created)
+        assert carry_deals._ours(work, old, "contact1", made) is ours
+
+
+@pytest.mark.parametrize(("offset", "waited"), [(0.0, 60.0), (TIE, 60.0), (3.0, 57.0), (-TIE, 60.0), (-3.0, 63.0)])
+def test_only_a_clock_that_was_set_changes_how_long_search_has_had(world: World, offset: float, waited: float) -> None:
+    """Offsets are measured by whole seconds: a little more or less is no other time."""
+    world.crm.clock_offset = offset
+    assert carry_deals._waited(work_of(world), {"at": 100.0, "offset": 0.0}, 160.0) == waited
+
+
 # --- what is adopted -------------------------------------------------------------------------------------------------
 
 
@@ -186,6 +205,21 @@ def test_an_older_deal_that_stands_in_the_way_is_not_the_one_that_was_lost(world
     row = world.table.rows["lead"]
     assert (row.key, row.message) == (None, f"There is one already: {B}.")
     assert (world.crm.creates(), world.store.link(B)) == ([], None)
+
+
+def test_of_two_lost_makings_the_later_one_is_what_the_deal_in_the_way_holds(world: World) -> None:
+    """What the row held at the first one nobody has agreed on: it is no conflict."""
+    lost(world, "before")
+    world.table.put("lead", None, value=4)
+    world.crm.faults.lost = ["after"]
+    assert world.run(READ_LAG + 1).unsettled == 1
+    assert world.crm.creates() == [NEW]
+    world.table.put("lead", None, value=5)
+    world.crm.allow_duplicates = False
+    results = [world.run(READ_LAG + 1) for _ in range(3)]
+    assert [one.tally.conflicts for one in results] == [0, 0, 0]
+    assert world.table.rows["lead"].key == NEW
+    assert (world.crm.now(NEW) or {})["value"] == 5
 
 
 # --- the key ---------------------------------------------------------------------------------------------------------
