@@ -71,7 +71,6 @@ class Verdict:
     problem: str = ""
     needs_person: bool = False
     question: Question | None = None
-    table_edited: bool = False
     stamps: tuple[Stamp | None, Stamp | None] = (None, None)
 
 
@@ -276,10 +275,10 @@ def judge(
         return _one_way(ground, index, shadow, x, UNKNOWN, crm, table, agreed)
     if problem is not None:
         return Verdict(index, Kind.HOLD, shadow, x, UNKNOWN, "it waits for a person", problem=problem.sentence,
-                       needs_person=problem.person, table_edited=True,
+                       needs_person=problem.person,
                        agreed=_renamed_behind(codec, x, crm, agreed))  # fmt: skip
     if x is UNKNOWN or y is UNKNOWN:
-        return Verdict(index, Kind.HOLD, shadow, x, y, remark or "it could not be read", table_edited=edited)
+        return Verdict(index, Kind.HOLD, shadow, x, y, remark or "it could not be read")
     assert crm is not None  # an unknown deal was held above
     blankable = ground.fields[index].name not in NEVER_BLANK  # the others are filled again
     if blankable and agreed is not None and x == agreed.value and option_gone(codec, agreed.table, table.raw[index]):
@@ -304,7 +303,7 @@ def judge(
         stamps = (at_crm, at_table)
         if question is not None:
             return Verdict(index, kind, shadow, x, y, "both changed; the edit times are not known yet",
-                           question=question, table_edited=True, stamps=stamps)  # fmt: skip
+                           question=question, stamps=stamps)  # fmt: skip
         anytime = Stamp(-math.inf, math.inf)
         kind = decide(shadow, x, y, at_crm or anytime, at_table or anytime, rules)
     if kind is Kind.AGREE:
@@ -401,7 +400,7 @@ def _written_back(
         return _nameless(ground, index, shadow, x, y)
     why = f"{ground.labels[Side.CRM]} owns this column; its value is written back"
     change = Change(index, Side.TABLE, y, _value(x), ChangeKind.FILL, why, table.raw[index], crm.raw[index])
-    return Verdict(index, Kind.TO_Y, shadow, x, y, why, change=change, table_edited=True)
+    return Verdict(index, Kind.TO_Y, shadow, x, y, why, change=change)
 
 
 def _agreement(
@@ -481,8 +480,7 @@ def _copied(
         source_raw.raw[index],
         target_raw.clocks[index] if conflict and index < len(target_raw.clocks) else None,
     )
-    edited = target is Side.CRM or conflict
-    return Verdict(index, kind, shadow, x, y, why, change=change, table_edited=edited, stamps=stamps)
+    return Verdict(index, kind, shadow, x, y, why, change=change, stamps=stamps)
 
 
 def _optionless(ground: Ground, index: int, shadow: Observed, x: Observed, y: Observed) -> Verdict:
