@@ -68,13 +68,15 @@ def test_both_cells_of_a_stage_are_known_again(stored: Raw, now: Raw, same: bool
 
 
 def test_the_names_in_cells() -> None:
-    for raw in (None, "o1", ["p2"], ["p2", "o1", "o2"]):
+    cells: list[Raw] = [None, "o1", ["p2"], ["p2", "o1", "o2"]]
+    for raw in cells:
         if not isinstance(raw, list):
             assert cell_labels(RENAMED, raw) == {"o1": "New"}.get(raw or "", raw)
         assert _first_met(RENAMED, raw) == ("New" if raw == "o1" else raw)
     assert cell_labels(RENAMED, ["p1", "o2"]) == ["Verkauf", "Qualified"]
     assert _first_met(RENAMED, ["p1", "o1"]) == ["Sales", "New"]
-    for raw in (["a", "b"], None, "a"):
+    plain: list[Raw] = [["a", "b"], None, "a"]
+    for raw in plain:
         assert (cell_labels(TextCodec(), raw), _first_met(TextCodec(), raw)) == (raw, raw)
 
 
@@ -98,7 +100,8 @@ def test_what_moves_a_pipeline() -> None:
     assert not _moves_pipeline(called, ["p1", None], "p1:s1"), "by what the option is called now"
     assert not _moves_pipeline(RENAMED, ["p1", None], "p1:s1"), "or was at first"
     assert _moves_pipeline(RENAMED, ["p2", None], "p1:s1")
-    for raw in (None, "p2", [None, None]):
+    none_of_them: list[Raw] = [None, "p2", [None, None]]
+    for raw in none_of_them:
         assert not _moves_pipeline(RENAMED, raw, "p1:s1")
     assert not _moves_pipeline(replace(RENAMED, pipeline_column=None), ["p2", None], "p1:s1")
     assert not _moves_pipeline(TextCodec(), ["p2", None], "p1:s1")
