@@ -61,7 +61,7 @@ REQUIRED: Final = (
     *("at rest: typed into a one-way column", "at rest: unlisted owner", "at rest: tidied by a server"),
 )  # fmt: skip
 MANY: Final = 10_000
-RARE: Final = ("settled crm update: open", "settled table create: taken")  # in so many
+RARE: Final = ("settled crm update: open", "settled table create: taken", "crash after crm create")  # in so many
 
 
 @contextmanager
