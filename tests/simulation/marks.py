@@ -49,7 +49,7 @@ REQUIRED: Final = (
     *("held changes", "held deletions", "held almost empty", "approve", "resume", "link row_gone", "start anew"),
     *("new lead", "deal made", "held matches", "held new deals", "at rest: row lacks something"),
     *("lost before crm contact", "lost after crm contact", "lost before crm create", "lost after crm create"),
-    *("crash before crm create", "crash after crm create", "crash before crm contact", "crash after crm contact"),
+    *("crash before crm create", "crash before crm contact", "crash after crm contact"),
     *("write crm delete", "write table delete", "abandoned", "put copy back"),
     *("crash before store mark", "crash after store mark"),
     *("settled a deletion: done", "settled a deletion: not_done"),
