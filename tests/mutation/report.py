@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
@@ -127,15 +127,23 @@ class Found:
                 lines += [f"no reason for {one.module}.{one.function}", f"  - {one.before}", f"  + {one.after}"]
         return "\n".join(lines)
 
-    def keep(self) -> None:
-        """Writes results.json, survivors.json (with reasons that still count), survivors.md and README.md's line."""
-        results = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "modules": self.counts}
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        kept = [
+    def keep(self, modules: Collection[str]) -> None:
+        """Writes results.json, survivors.json (with reasons that still count), survivors.md and README.md's line. Of
+        those of `modules` that this run has not tried, what an earlier one found stays, with its date."""
+        today, before = f"{datetime.now(UTC):%Y-%m-%d}", results()["modules"]
+        counts: dict[str, Any] = {
+            one: {**self.counts[one], "date": today} if one in self.counts else before[one]
+            for one in modules
+            if one in self.counts or one in before
+        }
+        RESULTS.write_text(json.dumps({"modules": counts}, indent=1) + "\n", encoding="utf-8")
+        others = [one for one in entries() if one["module"] in counts and one["module"] not in self.counts]
+        kept = others + [
             {"module": one.module, "function": one.function, "before": one.before, "after": one.after,
              "kind": kind, "reason": reason, "mutants": self.survivors.count(one)}
             for one, (kind, reason) in sorted(self.reasons.items())
         ]  # fmt: skip
+        kept.sort(key=lambda one: [one[key] for key in ("module", "function", "before", "after")])
         REASONS.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         TABLE.write_text(table(), encoding="utf-8")
         text = README.read_text(encoding="utf-8")
@@ -166,11 +174,14 @@ def results() -> dict[str, Any]:
 
 def section() -> str:
     """README.md's line."""
-    modules: dict[str, dict[str, int]] = results()["modules"]
+    modules: dict[str, dict[str, Any]] = results()["modules"]
     total, killed = (sum(count[name] for count in modules.values()) for name in ("mutants", "killed"))
+    dates = sorted({count["date"] for count in modules.values()})
+    earlier = [f"{', '.join(one for one in modules if modules[one]['date'] == date)} on {date}" for date in dates[:-1]]
+    when = "; ".join([f"last on {dates[-1]}", *earlier])
     each = ", ".join(f"{name} {count['killed']:,} of {count['mutants']:,}" for name, count in modules.items())
     return (
-        f"`make mutation` (last on {results()['date']}) changes what decides and what writes at one place at a time. "
+        f"`make mutation` ({when}) changes what decides and what writes at one place at a time. "
         f"The plain tests notice {killed:,} of {total:,} such changes, {killed / total:.1%} ({each}); "
         "[why not the others](tests/mutation/survivors.md)."
     )
