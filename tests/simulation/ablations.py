@@ -822,7 +822,7 @@ ABLATIONS: Final = (
         "in part",
         "H20: what arrived beside a thrown-away field is acknowledged",
         refused_as_a_whole,
-        "The kept seed 1370 shows it; tests/test_settled_later.py.",
+        "It takes several coincidences (seed 1370 once): tests/test_settled_later.py.",
     ),
     Ablation("left out", "H20: a new record's blank is no edit", blanks_of_new_records_are_edits),
 )
