@@ -8,6 +8,8 @@ import pytest
 
 from syncd.model import Direction, Raw
 from syncd.newcomers import Lacking, match_key, possible_matches, read_row
+from syncd.sides import Vocabulary
+from tests.memory import SALES, SERVICE, VOCABULARY
 from tests.test_newcomers import BARE, GOOD, NAMES, deal, ground, read, row, values
 
 VALUE, OWNER = NAMES.index("value"), NAMES.index("owner")
@@ -61,3 +63,32 @@ def test_of_many_candidates_five_are_named_for_each_record() -> None:
     first = range(5)
     assert found == {(f"r{n}", f"d{m}") for n in range(10) for m in range(10) if n in first or m in first}
     assert not any(one.alone for one in possible_matches(on, rows, deals))
+
+
+def test_what_a_row_lacks_is_called_as_its_columns_are() -> None:
+    on = ground()
+    fields = tuple(replace(one, columns=tuple(f"My {part}" for part in one.columns)) for one in on.fields)
+    mine = replace(on, fields=fields)
+    found = read_row(mine, row(mine))
+    assert isinstance(found, Lacking)
+    assert found.sentences[0] == "To become a deal, this row needs “My Name”, and “My Email” or “My Phone”."
+
+
+@pytest.mark.parametrize("lacking", ["email", "phone"])
+def test_one_of_both_columns_is_enough_for_a_contact(lacking: str) -> None:
+    on = ground(VOCABULARY, lacking)
+    found = read_row(on, row(on, name="Roof", pipeline="Sales"))
+    assert found == Lacking(("To become a deal, this row needs “Email” or “Phone”.",))
+
+
+def test_a_stage_that_cannot_be_read_is_told_once() -> None:
+    on = ground()
+    unread = replace(row(on, **{**GOOD, "pipeline": None}), lacks=frozenset({NAMES.index("stage")}))
+    assert read_row(on, unread) == Lacking(("“Stage” of this row cannot be read.",))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_of_two_pipelines_with_one_name_none_is_guessed(first: bool) -> None:
+    twin = replace(SALES, id="p9")
+    found = read(Vocabulary((SALES, twin) if first else (SERVICE, SALES, twin), VOCABULARY.users))
+    assert found == Lacking(("Two pipelines are called “Sales”. Rename one of them in HighLevel.",))
