@@ -366,13 +366,14 @@ class _Planner:
         return link
 
     def stays_away(self, link: Link) -> None:
-        """A row that a person deleted, which was accepted. A deal that is edited gets it back (SPEC §2)."""
+        """A row that a person deleted, which was accepted. A deal that is edited gets it back (SPEC §2); a column that
+        is new since then is no edit."""
         deal, agreed = self.deal(link.deal), link.agreed()
         if not isinstance(deal, Record) or deal.outside:
             return
         for index, codec in enumerate(self.view.ground.codecs):
             known = agreed.get(self.names[index])
-            if index not in deal.lacks and (known is None or codec.from_crm(deal.raw[index]) != known.value):
+            if known is not None and index not in deal.lacks and codec.from_crm(deal.raw[index]) != known.value:
                 self.new_row(deal, again=True, edited=True)
                 return
 
