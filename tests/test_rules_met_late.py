@@ -1,5 +1,5 @@
 """Rules that it takes a coincidence to see: new names behind a held accident, approved matches that keep what was
-agreed on, many new names and one move, a column that is new since a row was let go, a key typed before a row is made."""
+agreed on, many new names and one move, a column that is new since a row was let go, a key typed before a row comes."""
 
 from __future__ import annotations
 
