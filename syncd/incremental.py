@@ -44,8 +44,8 @@ class Memory:
     a full pass ends, though nothing that is listed may raise them again.
 
     `loose` are the rows without an id and `rowless` the deals without a row, as last seen, by id; `matched` are those
-    of them that were found to be alike by the last full pass. `unclear` are the rows of a sheet and the deals of which it
-    could not tell which belong together: they wait for a person, and for the next full pass.
+    of them that were found to be alike by the last full pass. `unclear` are the rows of a sheet and the deals of which
+    it could not tell which belong together: they wait for a person, and for the next full pass.
     """
 
     full_every: float = FULL_EVERY_SECONDS
