@@ -137,6 +137,11 @@ class Memory:
         """Everything that waits."""
         return [finding for found in self.findings.values() for finding in found]
 
+    def twofold(self, links: Collection[str]) -> list[str]:
+        """Those of these deals that several rows named when all were looked at."""
+        found = {one.deal for one in self.waiting() if one.trouble is Trouble.TWOFOLD}
+        return sorted(found.intersection(links))
+
     def passing(self) -> tuple[set[str], set[str]]:
         """Deals, and rows without one, that wait for something that may be over by itself."""
         found = [one for one in self.waiting() if one.trouble in PASSING]

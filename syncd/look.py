@@ -231,6 +231,7 @@ def look_at_changes(pair: Pair, opened: Opened, memory: Memory, busy: frozenset[
     if memory.opened_at < now and options_moved(pair, opened, changes.links, changes.rows):
         return None
     _look_up(pair, changes, busy)
+    _look_up_twofold(pair, changes, memory.twofold(changes.links))
     if memory.needs_full(changes.doubts, now):
         return None
     view = view_of(pair, opened, changes.links, changes.deals, changes.rows, busy)
@@ -257,6 +258,16 @@ def _look_up(pair: Pair, changes: Changes, busy: frozenset[str]) -> None:
             del changes.deals[deal]
             for row in rows:
                 changes.rows.pop(row.id, None)
+
+
+def _look_up_twofold(pair: Pair, changes: Changes, deals: list[str]) -> None:
+    """Looks for all rows of deals that several rows name: one that was edited does not show that there are others."""
+    if not deals:
+        return
+    changes.rows |= {row.id: row for rows in pair.table.find(deals).values() for row in rows}
+    own = [changes.links[deal].row for deal in deals if changes.links[deal].row not in changes.rows]
+    read = pair.table.read(sorted(own)) if own else {}  # they may carry other keys by now
+    changes.rows |= {id: record for id, record in read.items() if isinstance(record, Record)}
 
 
 def _guarded_changes(pair: Pair, opened: Opened, memory: Memory, view: View, changes: Changes) -> Look:

@@ -11,7 +11,7 @@ from syncd.incremental import CRM_OVERLAP_SECONDS
 from syncd.plan import Trouble
 from syncd.reconcile import PassResult
 from tests.grids import GridWorld
-from tests.memory import NO_LIMITS
+from tests.memory import NO_LIMITS, World
 from tests.test_grid_side import LEAD_FIELDS, LEAD_HEADER
 
 PASSES = 12  # so many that no listing names any more what was edited before them
@@ -91,3 +91,91 @@ def test_what_was_typed_is_carried_when_the_person_has_answered(asked: GridWorld
         result = asked.run()
     assert (result.code, troubles(result)) == (0, [])
     assert asked.crm.now("d0")["value"] == 777  # type: ignore[index]
+
+
+# --- rows that carry one deal's id -----------------------------------------------------------------------------------
+
+DEALS = tuple(f"deal{number:02d}" for number in range(1, 13))
+A, B = DEALS[:2]
+COPY = "copy"
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Twelve links of a table whose rows have ids. The first row was copied, both were told, and it is long past."""
+    monkeypatch.setattr(tests.memory, "PAGE", 2)
+    world = World(tmp_path).choose(limits=NO_LIMITS)
+    world.incremental = True
+    world.restart()
+    world.filled(*DEALS)
+    world.clock.advance(2 * CRM_OVERLAP_SECONDS)
+    assert not world.run().full
+    world.table.put(COPY, A, **world.row(A).cells)
+    assert troubles(world.run()) == [Trouble.TWOFOLD] * 2
+    for _ in range(PASSES):
+        world.run()
+    world.clear_logs()
+    return world
+
+
+def own_row(world: World) -> str:
+    link = world.store.link(A)
+    assert link is not None
+    return link.row
+
+
+def still_twofold(world: World, *, full: int) -> None:
+    results = [world.run() for _ in range(4)]
+    assert [(one.code, troubles(one)) for one in results] == [(3, [Trouble.TWOFOLD] * 2)] * 4
+    assert [one.full for one in results].count(True) == full
+    assert world.writes() == (0, 0, 0)
+    assert all("2 rows have this GHL ID" in str(world.table.rows[row].message) for row in (own_row(world), COPY))
+
+
+def test_twofold_rows_take_nothing_when_their_deal_is_edited(world: World) -> None:
+    world.crm.put(A, value=9)
+    still_twofold(world, full=0)
+
+
+@pytest.mark.parametrize(("copied", "full"), [(False, 0), (True, 1)])
+def test_twofold_rows_carry_nothing_when_one_of_them_is_edited(world: World, copied: bool, full: int) -> None:
+    world.table.put(COPY if copied else own_row(world), None, value=77)
+    still_twofold(world, full=full)
+
+
+def test_twofold_rows_of_a_sheet_take_nothing_when_their_deal_is_edited(sheet: GridWorld) -> None:
+    sheet.grid.copy(2)
+    for _ in range(PASSES):
+        assert troubles(sheet.run()) == [Trouble.TWOFOLD] * 2
+    sheet.clear_logs()
+    sheet.crm.put("d2", value=9)
+    for _ in range(4):
+        result = sheet.run()
+        assert (result.full, result.code, troubles(result)) == (False, 3, [Trouble.TWOFOLD] * 2)
+    assert sheet.writes()[:2] == (0, 0)
+
+
+@pytest.mark.parametrize("kept", ["own", "copy"])
+def test_the_row_that_is_left_of_two_gets_what_its_deal_got(world: World, kept: str) -> None:
+    """No listing names a row that was deleted; the next edit shows that it is gone."""
+    world.table.drop(COPY if kept == "own" else own_row(world))
+    world.crm.put(A, value=9)
+    for _ in range(2):
+        result = world.run()
+    assert (result.code, troubles(result)) == (0, [])
+    assert (world.row(A).cells["value"], world.row(A).message) == (9, "")
+
+
+def test_what_else_is_said_of_a_twofold_deals_own_row_stays(world: World) -> None:
+    """Two copies carry its deal's id, and its own cell another one."""
+    world.table.put("another", A, **world.table.rows[COPY].cells)
+    world.table.put(own_row(world), "nonsense id!")
+    for _ in range(PASSES):
+        world.run()
+    said = [Trouble.TWOFOLD, Trouble.TWOFOLD, Trouble.WRONG_KEY]
+    assert troubles(world.run()) == said
+    world.crm.put(A, value=9)
+    for _ in range(3):
+        result = world.run()
+        assert (result.full, result.code, troubles(result)) == (False, 3, said)
+    assert world.crm.log == []
