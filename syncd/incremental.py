@@ -44,7 +44,8 @@ class Memory:
     a full pass ends, though nothing that is listed may raise them again.
 
     `loose` are the rows without an id and `rowless` the deals without a row, as last seen, by id; `matched` are those
-    of them that were found to be alike by the last full pass.
+    of them that were found to be alike by the last full pass. `unclear` are the rows of a sheet and the deals of which
+    it could not tell which belong together: they wait for a person, and for the next full pass.
     """
 
     full_every: float = FULL_EVERY_SECONDS
@@ -56,6 +57,7 @@ class Memory:
     loose: dict[str, Record] = field(default_factory=dict)
     rowless: dict[str, Record] = field(default_factory=dict)
     matched: frozenset[str] = frozenset()
+    unclear: frozenset[str] = frozenset()
     sweep_calls: int = 2  # on the side where the last sweep took most
     answers: frozenset[str] = frozenset()  # what people have approved and resumed so far
     raised: frozenset[str] = frozenset()
@@ -135,6 +137,11 @@ class Memory:
         """Everything that waits."""
         return [finding for found in self.findings.values() for finding in found]
 
+    def twofold(self, links: Collection[str]) -> list[str]:
+        """Those of these deals that several rows named when all were looked at."""
+        found = {one.deal for one in self.waiting() if one.trouble is Trouble.TWOFOLD}
+        return sorted(found.intersection(links))
+
     def passing(self) -> tuple[set[str], set[str]]:
         """Deals, and rows without one, that wait for something that may be over by itself."""
         found = [one for one in self.waiting() if one.trouble in PASSING]
@@ -192,6 +199,7 @@ def changes_of(
     found.unknown_deals |= {one.deal for one in refused if one.side is Side.TABLE} - found.deals.keys()
     found.unknown_rows |= {one.deal for one in refused if one.side is Side.CRM} - found.rows.keys()
     _doubt_keys(found)
+    _leave_unclear(found, memory.unclear)
     messages = store.messages() if found.deals else {}
     held = {member.record for one in store.held() if one.state == "held" for member in one.set.members}
     for link in found.links.values():
@@ -221,6 +229,16 @@ def _doubt_keys(found: Changes) -> None:
     for row in list(found.rows.values()):
         if row.partner in found.left or of_row.get(row.id) in found.left:
             del found.rows[row.id]
+
+
+def _leave_unclear(found: Changes, unclear: Collection[str]) -> None:
+    """Leaves alone what a person was asked about: by itself, such a row would seem to be a new one without a deal."""
+    looked_at = {*found.rows, *found.unknown_rows, *found.deals, *found.links} & set(unclear)
+    found.doubt_lastingly({f"{id} is unclear" for id in looked_at})
+    found.unknown_rows -= looked_at
+    for id in looked_at:
+        for kept in (found.rows, found.deals, found.links):
+            kept.pop(id, None)
 
 
 def as_last_seen(link: Link, side: Side, names: Sequence[str], message: str = "") -> Record | None:

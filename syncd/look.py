@@ -34,7 +34,7 @@ from syncd.incremental import Changes, Memory, changes_of, taken_back, without_m
 from syncd.model import ABSENT, Link, Record, Side, Stamp, print_of_raw
 from syncd.opened import Opened, Pair, _parts, label_text, make_ground
 from syncd.plan import Needs, Plan, View, make_plan
-from syncd.sheet_guards import HISTORY_SECONDS, Overwritten, may_be_one, sheet_sets, told
+from syncd.sheet_guards import HISTORY_SECONDS, Overwritten, may_be_one, sheet_sets, still_waiting, told
 from syncd.sides import CrmSide, Question, ReadResult, TableSchema, TableSide, Unread, Vocabulary
 from syncd.values import text
 
@@ -231,6 +231,7 @@ def look_at_changes(pair: Pair, opened: Opened, memory: Memory, busy: frozenset[
     if memory.opened_at < now and options_moved(pair, opened, changes.links, changes.rows):
         return None
     _look_up(pair, changes, busy)
+    _look_up_twofold(pair, changes, memory.twofold(changes.links))
     if memory.needs_full(changes.doubts, now):
         return None
     view = view_of(pair, opened, changes.links, changes.deals, changes.rows, busy)
@@ -259,6 +260,16 @@ def _look_up(pair: Pair, changes: Changes, busy: frozenset[str]) -> None:
                 changes.rows.pop(row.id, None)
 
 
+def _look_up_twofold(pair: Pair, changes: Changes, deals: list[str]) -> None:
+    """Looks for all rows of deals that several rows name: one that was edited does not show that there are others."""
+    if not deals:
+        return
+    changes.rows |= {row.id: row for rows in pair.table.find(deals).values() for row in rows}
+    own = [changes.links[deal].row for deal in deals if changes.links[deal].row not in changes.rows]
+    read = pair.table.read(sorted(own)) if own else {}  # they may carry other keys by now
+    changes.rows |= {id: record for id, record in read.items() if isinstance(record, Record)}
+
+
 def _guarded_changes(pair: Pair, opened: Opened, memory: Memory, view: View, changes: Changes) -> Look:
     """As `guarded`, for a part of the records. What would be held is left to a full pass, which counts everything."""
     view, plan = planned(pair, opened, view, changes.doubts)
@@ -279,13 +290,15 @@ def _guarded_changes(pair: Pair, opened: Opened, memory: Memory, view: View, cha
     plan = replace(plan, new_rows=[row for row in plan.new_rows if not row.again])
     waiting = [record.set for record in pair.store.held() if record.state == "held"]
     known = {one.key: set(one.members) for one in waiting}
-    found = planned_sets(plan, view.ground)
+    accidents = still_waiting(waiting, plan, view.ground)
+    found = planned_sets(without(plan, accidents, view.ground), view.ground)
     held = held_sets(found, view.ground, pair.store.count_links(), pair.limits, ())
     held += [one for one in found if one.key in known and one not in held]
     changes.doubt_lastingly(taken_back(waiting, found, view))
-    held += sheet_accidents(pair, view, plan)
+    held += [*accidents, *sheet_accidents(pair, view, plan)]
     news = [one for one in held if not known.get(one.key, set()).issuperset(one.members)]
-    changes.doubts |= {f"{one.kind.value} {one.field} {one.side.value}" for one in news}
+    # What stands in no set yet is not written now either: it is for a full pass, though no listing names it again.
+    changes.doubt_lastingly({f"{one.kind.value} {one.field} {one.side.value}" for one in news})
     return Look(plan, view, opened.vocabulary, opened.schema, opened.gone, held, found, fresh, changes=changes)
 
 

@@ -213,7 +213,8 @@ class Plan:
     remembers (`links`, `forget`, `absent_keys`). `matches` are rows and deals that are left alone until a person says
     what they are; `said` are all sentences that belong into each row's Sync cell, of which `messages` are those cells
     that change; `loose` are all rows without an id that it links to nothing (wholly blank ones do not count),
-    `rowless` all deals to which no row was found. Nothing here has happened yet."""
+    `rowless` all deals to which no row was found; `unclear` are the rows of a sheet and the deals of which a person
+    must say which belong together. Nothing here has happened yet."""
 
     updates: list[Update] = field(default_factory=list)
     new_rows: list[NewRow] = field(default_factory=list)
@@ -230,6 +231,7 @@ class Plan:
     findings: list[Finding] = field(default_factory=list)
     loose: set[str] = field(default_factory=set)
     rowless: set[str] = field(default_factory=set)
+    unclear: set[str] = field(default_factory=set)
     all_judged: bool = False  # every link was looked at whole: no cell can have kept an old name
     needs: Needs = Needs()
 
@@ -458,6 +460,8 @@ class _Planner:
     def ask_whose(self, link: Link, rows: list[str]) -> None:
         """Several rows, or several deals, are alike: a person must say which is which."""
         sentence = f"This may be the row of “{clipped(link.title or link.deal)}”; then its GHL ID is {link.deal}."
+        self.plan.unclear |= {link.deal, *rows}
+        self.plan.rowless.add(link.deal)
         for row_id in rows:
             row = self.row(row_id)
             if isinstance(row, Record):

@@ -338,6 +338,7 @@ def _remember_pass(pair: Pair, memory: Memory, seen: Look, began: float, pass_id
     if changes is None:
         memory.completed(began, result.findings, None)
         memory.matched = frozenset(id for match in seen.plan.matches for id in (match.row, match.deal))
+        memory.unclear = frozenset(seen.plan.unclear)
         return
     memory.again, memory.again_rows = memory.again | changes.unknown_deals, memory.again_rows | changes.unknown_rows
     # Only a full pass may bring a row back: until one could, the doubt about it is raised again.
@@ -354,7 +355,7 @@ def unlinked(pair: Pair, plan: Plan) -> tuple[set[str], set[str]]:
     """(Rows without an id, deals without a row), of those that were looked at, now that the pass has made what it made.
     A row of a sheet may have lost its id: then its deal has a link, and no row, while that may be another one."""
     links = pair.store.links_of(plan.rowless, plan.loose)
-    matched = {match.deal for match in plan.matches}
+    matched = {match.deal for match in plan.matches} | plan.unclear
     loose = plan.loose.difference(link.row for link in links.values())
     return loose, {deal for deal in plan.rowless if deal in matched or deal not in links}
 

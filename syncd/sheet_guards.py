@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -106,18 +106,20 @@ def shuffled(view: View, plan: Plan) -> HeldSet | None:
     Beside the rows that certainly did: rows of which several fields, or the name, changed in the same sheet, and rows
     that would become deals. After such a sort they are as likely to show somebody else's.
     """
-    names = [field.name for field in view.ground.fields]
     certain = exchanged(view)
-    if not certain:
-        return None
+    members = _sorted_away(plan, certain, view.ground) if certain else []
+    return made_set(GuardKind.SHUFFLED, Side.CRM, "", members) if members else None
+
+
+def _sorted_away(plan: Plan, certain: Collection[str], ground: Ground) -> list[Member]:
+    """What waits while rows have exchanged what they show: the updates of these deals, and all that may be like it."""
     members = []
     for update in plan.updates:
         carried = _carried(update)
-        doubtful = len(carried) > 1 or any(names[change.index] == "name" for change in carried)
+        doubtful = len(carried) > 1 or any(ground.fields[change.index].name == "name" for change in carried)
         if update.deal in certain or doubtful:
-            members.append(_member(update, update.changes, view.ground))
-    members += [Member(new.row, None, new.text(), new.title, "a new deal") for new in plan.new_deals]
-    return made_set(GuardKind.SHUFFLED, Side.CRM, "", members) if members else None
+            members.append(_member(update, update.changes, ground))
+    return members + [Member(new.row, None, new.text(), new.title, "a new deal") for new in plan.new_deals]
 
 
 # --- a file that was saved from an older copy ------------------------------------------------------------------------
@@ -152,6 +154,24 @@ def old_copy(view: View, plan: Plan, history: Sequence[Overwritten]) -> HeldSet 
         if changes:
             members.append(_member(update, changes, view.ground))
     return made_set(GuardKind.OLD_COPY, Side.CRM, "", members)
+
+
+# --- an accident that waits ------------------------------------------------------------------------------------------
+
+
+def still_waiting(waiting: Iterable[HeldSet], plan: Plan, ground: Ground) -> list[HeldSet]:
+    """The accidents that wait for a person, as they stand for the plan of a part of the records: a few rows do not show
+    that they were sorted. What would be written to a member waits whatever it is, and so does, after a sort, what may
+    belong to it; where that is no member yet, it stands beside them."""
+    found = []
+    for one in waiting:
+        known = {member.record for member in one.members}
+        if one.kind is GuardKind.SHUFFLED:
+            news = [member for member in _sorted_away(plan, (), ground) if member.record not in known]
+            found.append(made_set(one.kind, one.side, one.field, (*one.members, *news), one.sentence))
+        elif one.kind is GuardKind.OLD_COPY:
+            found.append(one)
+    return found
 
 
 # --- members ---------------------------------------------------------------------------------------------------------
