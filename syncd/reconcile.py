@@ -175,8 +175,11 @@ def run_pass(pair: Pair) -> PassResult:
         result.error = str(error)
     except Stopped:
         result.stopped = True
-    if pair.memory is not None and (result.error or result.stopped):
-        pair.memory.opened_at = -math.inf  # it may have been the columns' or the names' fault: they are read anew
+    except Exception:
+        _open_anew(pair)
+        raise
+    if result.error or result.stopped:
+        _open_anew(pair)
     result.seconds = time.monotonic() - began
     result.calls = {Side.CRM: pair.crm.calls - calls[0], Side.TABLE: pair.table.calls - calls[1]}
     try:
@@ -188,6 +191,13 @@ def run_pass(pair: Pair) -> PassResult:
     except StoreFailed as failure:
         result.error = result.error or str(failure)
     return result
+
+
+def _open_anew(pair: Pair) -> None:
+    """After a pass that did not come to its end: it may have been the columns' or the names' fault, or their order on a
+    side is not that of before. They are read anew."""
+    if pair.memory is not None:
+        pair.memory.opened_at = -math.inf
 
 
 class Swapped(Exception):
