@@ -154,8 +154,9 @@ def name_gone_stages(seen: Look, known: Mapping[str, str]) -> None:
 
 
 def options_moved(pair: Pair, opened: Opened, links: Mapping[str, Link], rows: Mapping[str, Record]) -> bool:
-    """Whether the options of a select are others than when the columns were read last. They are looked at where a cell
-    of one was edited: by an old list of names, a renamed option would pass for an edit (SPEC §1)."""
+    """Whether the options of a select are others than when the columns were read last, or those of another table. They
+    are looked at where a cell of one was edited: by an old list of names, a renamed option would pass for an edit
+    (SPEC §1)."""
     names = [f.name for f in opened.ground.fields]
     columns = opened.schema.columns
     selects = [
@@ -169,7 +170,8 @@ def options_moved(pair: Pair, opened: Opened, links: Mapping[str, Link], rows: M
             continue
         agreed = link.agreed()
         if any(names[at] not in agreed or agreed[names[at]].table != row.raw[at] for at in selects):
-            return dict(pair.table.schema().columns) != dict(columns)
+            now = pair.table.schema()
+            return now.identity != opened.schema.identity or dict(now.columns) != dict(columns)
     return False
 
 

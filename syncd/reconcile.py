@@ -162,7 +162,10 @@ def run_pass(pair: Pair) -> PassResult:
     pass_id: int | None = None
     try:
         pass_id = pair.store.begin_pass(pair.clock())
-        _pass(pair, pass_id, result)
+        try:
+            _pass(pair, pass_id, result)
+        except Swapped as swap:
+            hold_swapped(pair, swap.held, result)
     except Misconfigured as error:
         result.error, result.misconfigured = str(error), True
     except SideDown as error:
@@ -172,8 +175,11 @@ def run_pass(pair: Pair) -> PassResult:
         result.error = str(error)
     except Stopped:
         result.stopped = True
-    if pair.memory is not None and (result.error or result.stopped):
-        pair.memory.opened_at = -math.inf  # it may have been the columns' or the names' fault: they are read anew
+    except Exception:
+        _open_anew(pair)
+        raise
+    if result.error or result.stopped:
+        _open_anew(pair)
     result.seconds = time.monotonic() - began
     result.calls = {Side.CRM: pair.crm.calls - calls[0], Side.TABLE: pair.table.calls - calls[1]}
     try:
@@ -187,6 +193,21 @@ def run_pass(pair: Pair) -> PassResult:
     return result
 
 
+def _open_anew(pair: Pair) -> None:
+    """After a pass that did not come to its end: it may have been the columns' or the names' fault, or their order on a
+    side is not that of before. They are read anew."""
+    if pair.memory is not None:
+        pair.memory.opened_at = -math.inf
+
+
+class Swapped(Exception):
+    """Another table or location than before was found: `held` is what waits for a person."""
+
+    def __init__(self, held: list[HeldSet]) -> None:
+        super().__init__("The table or the location was swapped for another.")
+        self.held = held
+
+
 RESTORED = "The state database was lost, or is an old one: links were made anew by their ids."
 
 
@@ -198,16 +219,8 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
             pair.memory.full_at = None
     began, memory = pair.clock(), pair.memory
     before: Opened | None = memory.opened if memory is not None else None
-    opened = _still_open(pair, began) or open_pair(pair, keep=True)
+    opened = _still_open(pair, began) or _open(pair)
     moved = before is None or dict(before.schema.columns) != dict(opened.schema.columns)
-    if opened.held:
-        result.held, result.findings = opened.held, held_findings(opened.held)
-        with pair.store.tx():
-            approvals = [record for record in pair.store.held() if record.state != "held"]
-            pair.store.keep_held(opened.held, approvals, pair.clock())
-        if memory is not None:
-            memory.full_at = None
-        return
     if memory is not None and memory.opened is not opened:
         memory.opened, memory.opened_at = opened, began
     sides = {Side.CRM: pair.crm, Side.TABLE: pair.table}
@@ -264,6 +277,17 @@ def _pass(pair: Pair, pass_id: int, result: PassResult) -> None:
     result.findings += busy_finding(pair, result.tally.busy)
 
 
+def hold_swapped(pair: Pair, held: list[HeldSet], result: PassResult) -> None:
+    """Ends a pass that found another table or location than before: nothing is written, and the next one begins with
+    a look at both (SPEC §4)."""
+    result.held, result.findings = held, held_findings(held)
+    with pair.store.tx():
+        approvals = [record for record in pair.store.held() if record.state != "held"]
+        pair.store.keep_held(held, approvals, pair.clock())
+    if pair.memory is not None:
+        pair.memory.full_at = None
+
+
 def busy_finding(pair: Pair, why: str) -> list[Finding]:
     """What is said of a side that could not be written in this pass: nobody is needed unless that lasts."""
     since, now = pair.store.fact("busy_since"), pair.clock()
@@ -276,6 +300,14 @@ def busy_finding(pair: Pair, why: str) -> list[Finding]:
     lasts = now - since >= BUSY_SECONDS
     told = f"{why} It has been so for {round((now - since) / 3600)} hours." if lasts else why
     return [Finding(Trouble.BUSY, "", "", "", told, lasts)]
+
+
+def _open(pair: Pair) -> Opened:
+    """The columns and names as they are now. Raises `Swapped`: whenever in a pass that shows, nothing is written."""
+    opened = open_pair(pair, keep=True)
+    if opened.held:
+        raise Swapped(opened.held)
+    return opened
 
 
 def _still_open(pair: Pair, now: float) -> Opened | None:
@@ -297,7 +329,8 @@ def _answers(pair: Pair) -> frozenset[str]:
 
 
 def _look(pair: Pair, opened: Opened, now: float, busy: frozenset[str], *, moved: bool) -> Look:
-    """An incremental look where one is enough, else a full one; `moved` is whether columns are not as they were."""
+    """An incremental look where one is enough, else a full one; `moved` is whether columns are not as they were.
+    Raises `Swapped`."""
     memory = pair.memory
     if memory is None or moved or not _may_look_at_changes(pair, memory, now):
         return look(pair, opened, busy=busy)
@@ -305,7 +338,7 @@ def _look(pair: Pair, opened: Opened, now: float, busy: frozenset[str], *, moved
     if seen is not None:
         return seen
     if memory.opened_at != now:
-        memory.opened, memory.opened_at = open_pair(pair, keep=True), now
+        memory.opened, memory.opened_at = _open(pair), now
     return look(pair, memory.opened, busy=busy)
 
 

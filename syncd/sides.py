@@ -283,7 +283,8 @@ class TableSide(RecordSide, Protocol):
     rows_have_ids: bool
 
     def schema(self) -> TableSchema:
-        """Columns and options as they are now; raises `Misconfigured` for a required one that is not there."""
+        """Columns and options as they are now; raises `Misconfigured` for a required one that is not there. The order
+        of raw values stays as it is in use."""
 
     def find(self, partners: Sequence[str]) -> dict[str, list[Record]]:
         """Records that carry these partner ids, read now."""

@@ -139,7 +139,8 @@ class AirtableSide:
         self._wanted = wanted
         self._remembered = dict(remembered)
         self._threads = threads
-        self._layout: Layout | None = None
+        self._layout: Layout | None = None  # by which cells are read and written
+        self._seen: Layout | None = None  # what `schema` has read last; `use` goes by it
         self._familiar = Familiar()
         self._created: dict[str, float] = {}  # when each row was made, for `edited`
         self._refused_formulas: set[str] = set()
@@ -163,7 +164,8 @@ class AirtableSide:
     # --- schema -------------------------------------------------------------------------------------------------------
 
     def schema(self) -> TableSchema:
-        """Tables and columns as they are now, in one call (§6); raises `Misconfigured` with the mend."""
+        """Tables and columns as they are now, in one call (§6); raises `Misconfigured` with the mend. Cells are read
+        and written as before until `use` is called: a pass may look at columns in its midst."""
         try:
             answer = self._call(lambda: self._api.get(self._base.urls.tables))
             layout = read_layout(answer, self._wanted, self._remembered)
@@ -171,15 +173,15 @@ class AirtableSide:
             raise refused_schema(refusal, self._wanted.base_id) from refusal
         except (NoAnswer, Unreadable) as error:
             raise SideDown(str(error)) from error
-        self._layout = layout
+        self._seen, self._layout = layout, self._layout or layout
         self._refused_formulas.clear()  # asked anew in each pass: it may have been a column that is back
         self._remembered |= {name: column.id for name, column in layout.columns.items()}
         self.identity = f"{self._wanted.base_id}/{layout.table_id}"
         return layout.schema(self.identity)
 
     def use(self, fields: Sequence[Field]) -> None:
-        """From now on raw values stand in the order of these fields."""
-        self._layout = self._ready().with_fields(fields)
+        """From now on raw values stand in the order of these fields, in the columns that `schema` has read last."""
+        self._layout = (self._seen or self._ready()).with_fields(fields)
 
     def _ready(self) -> Layout:
         if self._layout is None:
