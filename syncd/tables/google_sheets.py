@@ -6,8 +6,12 @@ one write.
 
 The second read is `spreadsheets.get` with a tight mask, since it alone tells a formula from its value and a text from
 what looks like a formula; for the whole sheet it would be five to ten times as large as the values. So a formula is
-known by the time its cell would be overwritten, and not before. Once an hour, and when the header has changed, one more
-read tells the sheet's id and its drop-down lists.
+known by the time its cell would be overwritten, and not before. Once an hour, and when the header has changed or a key
+is gone, one more read tells the sheet's id and its drop-down lists.
+
+Values are read by the sheet's name, and written by its id. Wherever an answer shows that another sheet has that name
+now (one was renamed, and a new one made), the pass ends there, before anything is written; the next one is told of the
+other sheet by its `identity`.
 
 All writes are `spreadsheets:batchUpdate`, atomic by Google's word. Its typed values are what RAW is for the values
 methods: a text stays a text. It is the only one that can append rows below whatever stands there at that moment
@@ -62,6 +66,10 @@ def open_google(
     return GoogleGrid(client, sheet, key_column)
 
 
+class AnotherSheet(SideDown):
+    """The sheet of this name is not the one of before: what was read is not what would be written to."""
+
+
 class CellRefused(GridBusy):
     """One cell is to blame: `cell` is its row and column. The others could be written."""
 
@@ -91,6 +99,8 @@ class GoogleGrid:
         self.sheet = sheet
         self._key_column = key_column
         self._layout: Layout | None = None
+        self._sheet_id: int | None = None  # of the sheet that had this name when that was told last
+        self._keys: frozenset[Raw] = frozenset()  # of the last `load`
         self._moved = False  # whether the last `refresh` found rows or columns elsewhere
         self._version = ""  # of the last answer that Drive gave: never newer than what is read after it
 
@@ -140,15 +150,18 @@ class GoogleGrid:
             if self._layout is not None and self._layout.header != sheet.header:
                 self._layout = None
             layout = self._layout = replace(self._known_layout(), header=sheet.header)
+            self._keys = frozenset(_keys(sheet, self._key(sheet.header)))
             return replace(sheet, version=self._version, choices=dict(layout.choices))
         while True:
             known = self._layout is not None
             layout = self._known_layout()
             sheet = self._values(layout)
-            if not known or layout.header in (None, sheet.header):
-                self._layout = replace(layout, header=sheet.header)
+            keys = frozenset(_keys(sheet, self._key(sheet.header)))
+            if not known or (layout.header in (None, sheet.header) and self._keys - {None} <= keys):
+                self._layout, self._keys = replace(layout, header=sheet.header), keys
                 return sheet
-            self._layout = None  # columns moved: their lists are others now
+            # Columns moved: their lists are others now. Where a key is gone, all of them may stand in another sheet.
+            self._layout = None
 
     def _values(self, layout: Layout) -> Sheet:
         at, whole = self.client.now(), cells.quoted(self.sheet)
@@ -228,7 +241,9 @@ class GoogleGrid:
         mask = f"sheets({_PROPERTIES},{cells.CELL_MASK})"
         answer = self.client.get("", [("fields", mask), *(("ranges", one) for one in ranges)])
         try:
-            return cells.grid_of(self._of_answer(answer))
+            found = self._of_answer(answer)
+            self._check_same(found)
+            return cells.grid_of(found)
         except (ValueError, TypeError, AttributeError) as error:
             raise SideDown("Google's answer holds no cells; a proxy may have changed it.") from error
 
@@ -239,6 +254,18 @@ class GoogleGrid:
                 found: dict[str, Any] = one
                 return found
         raise ValueError("no such sheet")
+
+    def _check_same(self, found: Mapping[str, Any]) -> int:
+        """The id of the sheet that an answer shows. Raises `AnotherSheet` where it was another one before: once, since
+        whoever reads it from its beginning afterwards is told of it by `identity`."""
+        before, self._sheet_id = self._sheet_id, int(found["properties"].get("sheetId", 0))
+        if before not in (None, self._sheet_id):
+            self._layout, self._moved = None, False
+            raise AnotherSheet(
+                f"The sheet “{self.sheet}” is not the one of before: that was renamed or deleted, and another one has "
+                "its name now. Nothing was written to it; the next pass asks what is to be done."
+            )
+        return self._sheet_id
 
     def _key(self, header: Sequence[str]) -> int | None:
         wanted = self._key_column.strip().casefold()
@@ -266,7 +293,7 @@ class GoogleGrid:
         lists: dict[int, str] = {}
         try:
             found = self._of_answer(answer)
-            sheet_id = int(found["properties"].get("sheetId", 0))
+            sheet_id = self._check_same(found)
             for column, condition in _conditions(found):
                 items = [str(one.get("userEnteredValue", "")) for one in condition.get("values", [])]
                 if condition.get("type") == "ONE_OF_LIST":
@@ -315,7 +342,9 @@ class GoogleGrid:
         return {"updateCells": {"start": start, "rows": [{"values": run}], "fields": "userEnteredValue"}}
 
     def _where(self) -> dict[str, Any]:
-        return {"sheetId": self._known_layout().sheet_id}
+        if self._layout is None:  # it was dropped after `sheet` was read
+            raise GridMoved("It is not certain any more that this is the sheet that was read.")
+        return {"sheetId": self._layout.sheet_id}
 
     def _written(self, sheet: Sheet, requests: list[dict[str, Any]], rows: set[int], *, below: bool) -> Sheet:
         at, name, last = self.client.now(), cells.quoted(self.sheet), letters(len(sheet.header))
@@ -331,8 +360,14 @@ class GoogleGrid:
             "responseRanges": ranges,
         }
         answer = self._send(body, f"replies,updatedSpreadsheet/sheets({_PROPERTIES},{cells.CELL_MASK})")
+        before = self._sheet_id
         try:
-            found = cells.grid_of(self._of_answer(answer["updatedSpreadsheet"]))
+            shown = self._of_answer(answer["updatedSpreadsheet"])
+            self._check_same(shown)
+            found = cells.grid_of(shown)
+        except AnotherSheet as another:
+            self._sheet_id = before  # the next look says so: this pass may have more to write
+            raise GridLost(str(another)) from another
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise GridLost("Google took the write, but its answer does not show the cells.") from error
         count, width = max(len(sheet.rows), found.behind - 1), len(sheet.header)
