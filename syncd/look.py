@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -319,12 +319,13 @@ def guarded(pair: Pair, opened: Opened, view: View) -> Look:
     if fresh:
         view = replace(view, frozen={**view.frozen, **fresh})
         plan = make_plan(view)
-    accidents = sheet_accidents(pair, view, plan)
+    waiting = [record.set for record in pair.store.held() if record.state == "held"]
+    accidents = sheet_accidents(pair, view, plan, waiting)
     # What an accident explains is held, or was approved, as such; it counts for no other limit.
     found = planned_sets(without(plan, accidents, view.ground), view.ground)
     held = held_sets(found, view.ground, total_links(view, plan), pair.limits, approved)
-    waiting = [unapproved(one, approved) for one in accidents]
-    held += [told(one, view.ground) for one in waiting if one.members]
+    rest = [unapproved(one, approved) for one in accidents]
+    held += [told(one, view.ground) for one in rest if one.members]
     held += match_sets(plan)
     found += [*accidents, *missing, *match_sets(plan), *(one for one in approved if still_unlinked(one, view))]
     return Look(plan, view, opened.vocabulary, opened.schema, opened.gone, [*opened.held, *held], found, fresh)
@@ -337,12 +338,13 @@ def with_resting(view: View) -> View:
     return replace(view, links=links, crm={**crm, **view.crm}, table={**table, **view.table}, resting=NONE_RESTING)
 
 
-def sheet_accidents(pair: Pair, view: View, plan: Plan) -> list[HeldSet]:
-    """Accidents of sheets that this plan would carry out (sheet_guards.py)."""
-    if not may_be_one(view, plan):
+def sheet_accidents(pair: Pair, view: View, plan: Plan, waiting: Sequence[HeldSet] = ()) -> list[HeldSet]:
+    """Accidents of sheets that this plan would carry out (sheet_guards.py); `waiting` are the sets that are held."""
+    before = {member.record for one in waiting if one.kind is GuardKind.SHUFFLED for member in one.members}
+    if not (before or may_be_one(view, plan)):
         return []
     history = [Overwritten(*one) for one in pair.store.overwritten(view.now - HISTORY_SECONDS)]
-    return sheet_sets(view, plan, history)
+    return sheet_sets(view, plan, history, before)
 
 
 def still_unlinked(approved: HeldSet, view: View) -> bool:

@@ -31,11 +31,14 @@ class Overwritten:
     at: float
 
 
-def sheet_sets(view: View, plan: Plan, history: Sequence[Overwritten]) -> list[HeldSet]:
-    """What looks like one of the two accidents, whether or not somebody has approved it."""
+def sheet_sets(
+    view: View, plan: Plan, history: Sequence[Overwritten], sorted_before: Collection[str] = ()
+) -> list[HeldSet]:
+    """What looks like one of the two accidents, whether or not somebody has approved it. `sorted_before` are the deals
+    whose rows wait because they were sorted without their ids."""
     if not view.rows_by_key:
         return []
-    found = shuffled(view, plan) or old_copy(view, plan, history)
+    found = shuffled(view, plan, sorted_before) or old_copy(view, plan, history)
     return [found] if found is not None else []
 
 
@@ -70,10 +73,12 @@ def _carried(update: Update) -> list[Change]:
 # --- a sort that left the ids behind ---------------------------------------------------------------------------------
 
 
-def exchanged(view: View) -> set[str]:
+def exchanged(view: View, sorted_before: Collection[str] = ()) -> set[str]:
     """Deals whose rows show what the row of another one showed that does not show it any more itself.
 
-    Rows with equal contents tell nothing: what a row shows must have gone from everywhere it was.
+    Rows with equal contents tell nothing: what a row shows must have gone from everywhere it was. Rows of which that
+    was said before count until none of them shows what another one showed: that some were edited, or put right, says
+    nothing of the rest.
     """
     names = [field.name for field in view.ground.fields]
     owners: dict[bytes, list[str]] = defaultdict(list)
@@ -89,6 +94,8 @@ def exchanged(view: View) -> set[str]:
     found = {
         deal for deal, shown in shows.items() if owners.get(shown) and all(owner in shows for owner in owners[shown])
     }
+    if any(owners.get(shows[deal]) for deal in shows.keys() & set(sorted_before)):
+        return found.union(sorted_before)
     return found if len({shows[deal] for deal in found}) >= FEWEST_ROWS else set()
 
 
@@ -100,13 +107,13 @@ def _row(view: View, link: Link) -> Record | None:
     return row if isinstance(row, Record) and row.partner == link.deal else None
 
 
-def shuffled(view: View, plan: Plan) -> HeldSet | None:
+def shuffled(view: View, plan: Plan, sorted_before: Collection[str] = ()) -> HeldSet | None:
     """Everything that would be written because rows exchanged what they show; None where they did not.
 
     Beside the rows that certainly did: rows of which several fields, or the name, changed in the same sheet, and rows
     that would become deals. After such a sort they are as likely to show somebody else's.
     """
-    certain = exchanged(view)
+    certain = exchanged(view, sorted_before)
     members = _sorted_away(plan, certain, view.ground) if certain else []
     return made_set(GuardKind.SHUFFLED, Side.CRM, "", members) if members else None
 

@@ -137,3 +137,35 @@ def test_a_deal_of_an_older_copy_takes_nothing_of_it_when_it_is_edited(older_cop
 def test_a_row_of_an_older_copy_carries_nothing_when_it_is_edited(older_copy: GridWorld) -> None:
     older_copy.edit_row("d2", value=77)
     still_held(older_copy, writes=(0, 0))
+
+
+# --- full passes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_sorted(world: GridWorld) -> GridWorld:
+    """Three rows show what the next one showed; that is held."""
+    rows = world.grid.rows
+    rows[0][:8], rows[1][:8], rows[2][:8] = rows[1][:8], rows[2][:8], rows[0][:8]
+    world.grid.touched()
+    world.run()
+    assert (held(world).kind, len(held(world).members)) == (GuardKind.SHUFFLED, 3)
+    return world
+
+
+def test_the_other_rows_of_a_sort_stay_held_when_one_is_edited(three_sorted: GridWorld) -> None:
+    """Two rows alone would not be taken for a sort."""
+    three_sorted.edit_row("d1", value=77)
+    for _ in range(3):
+        result = three_sorted.run(FULL_EVERY_SECONDS)
+        assert (result.full, [one.kind for one in result.held]) == (True, [GuardKind.SHUFFLED])
+        assert (len(held(three_sorted).members), three_sorted.writes()) == (3, (0, 0, 0))
+
+
+def test_a_sort_that_is_undone_row_by_row_waits_to_the_last_one(three_sorted: GridWorld) -> None:
+    names = dict(zip(DEALS, "HGFEDCBA", strict=True))
+    for at, (deal, left) in enumerate([("d1", 2), ("d2", 1), ("d3", 0)]):
+        three_sorted.edit_row(deal, name=names[deal], value=at, status=("open", "won", "lost")[at])
+        result = three_sorted.run(FULL_EVERY_SECONDS)
+        assert sum(len(one.members) for one in result.held) == left
+    assert (result.code, three_sorted.writes()) == (0, (0, 0, 0))
