@@ -212,3 +212,49 @@ def test_a_pipeline_column_that_came_back_is_no_edit_where_the_deal_moved() -> N
     assert (found.table, found.question) == ("p1:s1", None)
     assert found.change is not None
     assert (found.change.kind, found.change.new, found.change.target) == (ChangeKind.EDIT, "p1:s2", Side.TABLE)
+
+
+def test_a_cell_whose_option_was_removed_waits_for_a_person() -> None:
+    shadow = Agreed("web", "web", "o1", "web")
+    row = Record("r", with_raw(ROW, SOURCE, None))
+    found = judge(options_ground(o2="ad"), SOURCE, shadow, Record("d", DEAL), row)
+    assert (found.index, found.kind, found.shadow, found.crm, found.table) == (SOURCE, Kind.HOLD, "web", "web", "web")
+    assert (found.needs_person, found.why) == (True, "its option was removed from the column")
+    assert found.problem == "“web” is no option of “Source” any more; make it again, or choose another."
+    waits(found)
+
+
+def test_a_column_that_is_off_is_only_looked_at() -> None:
+    ground = make_ground(directions={"source": Direction.OFF})
+    found = verdict(SOURCE, row="mine", deal="theirs", ground=ground)
+    assert (found.index, found.kind, found.shadow, found.crm, found.table) == (
+        SOURCE, Kind.HOLD, "web", "theirs", "mine",
+    )  # fmt: skip
+    assert (found.why, found.problem) == ("this column is off", "")
+    waits(found)
+
+
+def test_a_pipeline_column_that_came_back_is_filled_where_it_shows_another_one() -> None:
+    shadow = Agreed("p1:s1", ["p1", "s1"], [None, "New"], "Sales / New")
+    other, same = (Record("r", with_raw(ROW, STAGE, [name, "New"])) for name in ("Service", "Sales"))
+    found = judge(GROUND, STAGE, shadow, Record("d", DEAL), other)
+    assert (found.index, found.shadow, found.crm, found.table) == (STAGE, "p1:s1", "p1:s1", "p1:s1")
+    assert found.why == "a pipeline whose column was not there is filled again from HighLevel"
+    assert found.change is not None
+    assert (found.change.kind, found.change.new, found.change.target_raw, found.change.source_raw) == (
+        ChangeKind.FILL, "p1:s1", ["Service", "New"], ["p1", "s1"],
+    )  # fmt: skip
+    agrees = judge(GROUND, STAGE, shadow, Record("d", DEAL), same)
+    assert (agrees.change, agrees.kind) == (None, Kind.AGREE)
+
+
+def test_a_blank_status_is_filled_in_whatever_direction_its_column_goes() -> None:
+    for direction in (Direction.BOTH, Direction.TO_CRM, Direction.TO_TABLE):
+        found = verdict(STATUS, row=None, ground=make_ground(directions={"status": direction}))
+        assert found.change is not None
+        assert (found.change.kind, found.change.new, found.change.target) == (ChangeKind.FILL, "open", Side.TABLE)
+
+
+def test_an_unread_cell_leaves_the_shadow_as_it_is() -> None:
+    found = judge(GROUND, NAME, agreed(NAME), Record("d", DEAL), Record("r", ROW, lacks=frozenset({NAME})))
+    assert (found.index, found.shadow, found.crm) == (NAME, "Roof", "Roof")
