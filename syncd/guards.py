@@ -242,7 +242,9 @@ def _sentence(held: HeldSet, ground: Ground, total: int) -> str:
     mend = f"Look with `syncd plan`, then carry it out with `syncd approve {held.digest}`."
     if held.kind is GuardKind.DELETIONS:
         noun = "deal" if held.side is Side.CRM else "row"
-        return f"{count} {noun}{plural} of {total} links would be deleted in {side} at once. {mend}"
+        abandoned = sum(one.old == How.ABANDON.value for one in held.members)
+        what = "deleted" if not abandoned else "abandoned" if abandoned == count else "deleted or abandoned"
+        return f"{count} {noun}{plural} of {total} links would be {what} in {side} at once. {mend}"
     if held.kind is GuardKind.DEALS:
         return f"{count} new deal{plural} would be made in {side} at once. {mend}"
     column = next((one.columns[-1] for one in ground.fields if one.name == held.field), held.field)

@@ -93,6 +93,7 @@ def test_a_deal_that_is_held_as_a_deletion_is_asked_about_once(tmp_path: Path) -
     result = world.run()
     assert (result.code, result.as_json()["held"], len(world.crm.triggers)) == (3, 4, 3), "everything else goes on"
     assert [one.kind for one in held(world)] == [GuardKind.DELETIONS]
+    assert held(world)[0].sentence.startswith("4 deals of 30 links would be abandoned in HighLevel at once.")
     approve(world)
     lose_rows(world, deals(10)[7:])
     assert world.run().code == 0

@@ -212,6 +212,9 @@ def test_the_sentence_of_a_held_set_says_how_many_where_and_what_to_do() -> None
         f"1 row of 9 links would be deleted in Airtable at once. {mend}",
         f"2 new deals would be made in HighLevel at once. {mend}",
     }
+    both = made_set(GuardKind.DELETIONS, Side.CRM, "", [Member("a", "abandon", None), Member("b", "delete", None)])
+    [one] = held_sets([both], GROUND, 9, NONE_ALLOWED, [])
+    assert one.sentence.startswith("2 deals of 9 links would be deleted or abandoned in HighLevel at once.")
     gone = made_set(GuardKind.CHANGES, Side.TABLE, "phone", [Member("a", "1", "2")])
     assert held_sets([gone], GROUND, 9, NONE_ALLOWED, [])[0].sentence.startswith("“phone” would change")
 
