@@ -16,7 +16,7 @@ from typing import Any
 
 from syncd.at_rest import Familiar, Sieve
 from syncd.fields import DEFAULT_COLUMNS, Field
-from syncd.incremental import Memory
+from syncd.incremental import CRM_OVERLAP_SECONDS, Memory
 from syncd.model import ABSENT, Direction, Missing, Raw, Record, Side, Stamp
 from syncd.opened import Pair
 from syncd.policy import Limits, Policy
@@ -892,6 +892,12 @@ class World:
         assert (settled.error, settled.code) == ("", 0)
         self.clear_logs()
         return self
+
+    def rested(self) -> None:
+        """A daemon's pass so much later that no listing names what was edited until now; with empty logs."""
+        self.clock.advance(2 * CRM_OVERLAP_SECONDS)
+        assert not self.run().full
+        self.clear_logs()
 
     def clear_logs(self) -> None:
         """Forgets what was written so far."""

@@ -41,9 +41,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world.incremental = True
     world.restart()
     world.filled(*DEALS)
-    world.clock.advance(2 * CRM_OVERLAP_SECONDS)
-    assert not world.run().full
-    world.clear_logs()
+    world.rested()
     return world
 
 

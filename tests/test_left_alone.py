@@ -30,9 +30,7 @@ def sheet(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         world.deal(f"d{number}", **who)
     for _ in range(3):
         world.run()
-    world.clock.advance(2 * CRM_OVERLAP_SECONDS)
-    assert not world.run().full
-    world.clear_logs()
+    world.rested()
     return world
 
 

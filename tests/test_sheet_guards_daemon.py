@@ -28,9 +28,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         world.deal(deal, name="HGFEDCBA"[number], value=number, status=("open", "won", "lost")[number % 3])
     for _ in range(3):
         world.run()
-    world.clock.advance(2 * CRM_OVERLAP_SECONDS)
-    assert not world.run().full
-    world.clear_logs()
+    world.rested()
     return world
 
 

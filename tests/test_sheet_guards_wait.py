@@ -9,7 +9,7 @@ import pytest
 
 import tests.memory
 from syncd.guards import GuardKind, HeldSet
-from syncd.incremental import CRM_OVERLAP_SECONDS, FULL_EVERY_SECONDS
+from syncd.incremental import FULL_EVERY_SECONDS
 from tests.grids import GridWorld
 from tests.memory import NO_LIMITS
 from tests.test_grid_side import LEAD_FIELDS, LEAD_HEADER
@@ -29,15 +29,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         world.deal(deal, name="HGFEDCBA"[number], value=number, status=("open", "won", "lost")[number % 3])
     for _ in range(3):
         world.run()
-    rested(world)
+    world.rested()
     return world
-
-
-def rested(world: GridWorld) -> None:
-    """So much later that no listing names what was edited until now."""
-    world.clock.advance(2 * CRM_OVERLAP_SECONDS)
-    assert not world.run().full
-    world.clear_logs()
 
 
 def held(world: GridWorld) -> HeldSet:
@@ -67,7 +60,7 @@ def older_copy(world: GridWorld) -> GridWorld:
     for deal in DEALS[:3]:
         world.crm.put(deal, name=f"New {deal}")
     world.run()
-    rested(world)
+    world.rested()
     world.grid.save_copy()
     world.run()
     assert held(world).kind is GuardKind.OLD_COPY
