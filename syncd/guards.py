@@ -363,7 +363,7 @@ def oscillations(
     """
     frozen = {}
 
-    def judge(deal: str, name: str, new: Value, what: str) -> None:
+    def weigh(deal: str, name: str, new: Value, what: str) -> None:
         if returns([*written.get((deal, name), ()), new]) > OSCILLATIONS:
             frozen[deal, name] = (
                 f"{what} several times within an hour, probably by an automation; syncd leaves it alone. "
@@ -374,12 +374,12 @@ def oscillations(
         for change in update.changes:
             if change.kind is not ChangeKind.RENAME:
                 one = ground.fields[change.index]
-                judge(update.deal, one.name, change.new, f"“{one.columns[-1]}” was set back and forth")
+                weigh(update.deal, one.name, change.new, f"“{one.columns[-1]}” was set back and forth")
         if update.partner is not None:
-            judge(update.deal, KEY, update.partner, f"The {KEY_COLUMN} of its row was cleared")
+            weigh(update.deal, KEY, update.partner, f"The {KEY_COLUMN} of its row was cleared")
     for row in plan.new_rows:
         if row.again:
-            judge(row.deal, ROW, row.deal, "Its row was deleted")
+            weigh(row.deal, ROW, row.deal, "Its row was deleted")
     return frozen
 
 

@@ -128,9 +128,7 @@ def change_lines(
     return lines
 
 
-def _held_whole(
-    waiting: Mapping[tuple[GuardKind, Side, str, str], str], target: Side, record: str
-) -> str | None:  # fmt: skip
+def _held_whole(waiting: Mapping[tuple[GuardKind, Side, str, str], str], target: Side, record: str) -> str | None:
     """The set of a sheet's accident that holds everything of this record on its way to `target` (`guards.without`)."""
     shuffled = waiting.get((GuardKind.SHUFFLED, Side.CRM, "", record))
     return shuffled or waiting.get((GuardKind.OLD_COPY, target, "", record))
