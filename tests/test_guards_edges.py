@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from syncd.fields import ROW
 from syncd.guards import (
     SEVERAL,
     GuardKind,
@@ -28,7 +29,7 @@ from syncd.guards import (
 from syncd.judge import Change, ChangeKind, Ground
 from syncd.model import ABSENT, Agreed, Link, LinkState, Observed, Record, Side, Value, packed_shadow
 from syncd.newcomers import Match, NewDeal
-from syncd.plan import Deletion, How, Plan, Update, View
+from syncd.plan import Deletion, How, NewRow, Plan, Update, View
 from syncd.policy import Limits
 from syncd.sides import Person
 from syncd.values import codec_for
@@ -431,6 +432,14 @@ def test_a_field_is_frozen_only_when_it_returns_once_too_often() -> None:
     once_more = {("b", "status"): ["lost", *exactly["b", "status"]]}
     assert list(oscillations(plan, GROUND, once_more)) == [("b", "status")]
     assert oscillations(plan, GROUND, {}) == {}
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_only_a_row_that_comes_back_can_come_back_too_often(again: bool) -> None:
+    plan = Plan(new_rows=[NewRow("a", "Roof", {}, again, None, "why")])
+    often = {("a", ROW): ["a"] * 5}
+    assert list(oscillations(plan, GROUND, often)) == ([("a", ROW)] if again else [])
+    assert oscillations(plan, GROUND, {("a", ROW): ["a"] * 4}) == {}
 
 
 def test_links_that_a_plan_makes_count_and_those_that_it_changes_do_not() -> None:
